@@ -1,0 +1,349 @@
+"""Every knob, typed, in one place: TOML and `--section.key value` in, resolved JSON out.
+
+A field is written `name: type = knob(default, "what it does, its unit, when to change it")`; `--help` prints exactly that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+def knob(default: Any, help: str) -> Any:
+    """A dataclass field with its one-sentence explanation."""
+    if isinstance(default, type) and is_dataclass(default):
+        return field(default_factory=default, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sections shared by several verbs
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    path: str = knob("tiny-search", "a Hugging Face directory, a Hub id, or the name of a shipped model")
+    gradient_checkpointing: bool = knob(False, "recompute activations in the backward pass: less memory, about 30 % slower")
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    name: Literal["countdown"] = knob("countdown", "what is asked")
+    path: str | None = knob(
+        None, "a parquet or jsonl file, or a Hub id, with columns `nums` and `target`; without it problems are generated"
+    )
+    split: str = knob("train", "the Hub split to read when `path` is a Hub id")
+    num_numbers: tuple[int, ...] = knob((3,), "how many numbers a generated problem has; one of these at random")
+    number_max: int = knob(25, "largest number in a generated problem; the smallest is 1")
+    target_max: int = knob(100, "largest target of a generated problem; the smallest is 1")
+
+
+@dataclass(frozen=True)
+class TemplateConfig:
+    name: str = knob("native", "how a problem becomes a prompt: a template's name, or the path of a Jinja file")
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    temperature: float = knob(1.0, "softmax temperature; 0 is greedy")
+    top_p: float = knob(1.0, "nucleus sampling: keep the smallest set of tokens with this probability; 1 is off")
+    top_k: int = knob(0, "keep this many most likely tokens; 0 is off")
+    max_tokens: int = knob(256, "longest response, in tokens; longer ones are cut and finish by `length`")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    name: Literal["fast", "huggingface"] = knob(
+        "fast", "who samples: `fast` (in process, shares the learner's weights) or `huggingface` (`generate`)"
+    )
+    max_concurrent: int = knob(128, "sequences sampled at once; the memory of the key-value cache grows with it")
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    correct: float = knob(1.0, "reward of a correct answer")
+    wrong_answer: float = knob(0.0, "reward of an answer that was found but is wrong; oat-zero and TinyZero use 0.1")
+    unformatted: float = knob(0.0, "reward where no answer was found")
+    truncated: float | None = knob(
+        None, "reward of a response cut at max_tokens, whatever it says; without it the response is graded as it stands"
+    )
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    name: str = knob("dr_grpo", "a row of the table in docs/objectives.md; the other keys override single factors of it")
+    divide_by_std: bool | None = knob(None, "divide the group-centred reward by the group's standard deviation")
+    normalizer: Literal["response_length", "constant", "batch_tokens"] | None = knob(
+        None, "what a response's summed token loss is divided by"
+    )
+    clip_low: float | None = knob(None, "probability ratios below 1 - clip_low are clipped")
+    clip_high: float | None = knob(None, "probability ratios above 1 + clip_high are clipped")
+    kl_coef: float | None = knob(None, "weight of the KL divergence to the frozen initial model (k3, per token); 0 is off")
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    lr: float = knob(1e-6, "peak learning rate of AdamW")
+    schedule: Literal["constant", "linear", "cosine"] = knob("constant", "how the rate falls after the warm-up")
+    lr_min_ratio: float = knob(0.0, "where linear and cosine end, as a fraction of lr")
+    warmup_steps: int = knob(0, "optimizer steps over which the rate rises linearly from 0")
+    beta1: float = knob(0.9, "AdamW's first-moment decay")
+    beta2: float = knob(0.95, "AdamW's second-moment decay")
+    weight_decay: float = knob(0.0, "AdamW's decoupled weight decay, on matrices only")
+    max_grad_norm: float = knob(1.0, "gradients with a larger norm are scaled down to it; 0 is off")
+    updates_per_rollout: int = knob(1, "optimizer steps on one step's responses; above 1 the clip becomes active")
+    tokens_per_microbatch: int = knob(8192, "tokens in one forward pass; lower it when memory runs out")
+    dtype: Literal["auto", "float32", "bfloat16"] = knob(
+        "auto", "arithmetic of forward and backward (weights stay float32); auto is bfloat16 where the machine has it in hardware"
+    )
+    device: str = knob("auto", "cpu, cuda or cuda:N; auto takes a GPU if there is one")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    every: int = knob(10, "training steps between evaluations; step 0 and the last step are always evaluated; 0 is only those")
+    num_problems: int = knob(512, "held-out problems")
+    samples: int = knob(1, "responses per problem")
+    temperature: float = knob(1.0, "softmax temperature when evaluating; 0 is greedy")
+    top_p: float = knob(1.0, "nucleus sampling when evaluating")
+    max_tokens: int = knob(256, "longest response when evaluating, in tokens")
+    path: str | None = knob(None, "held-out problems as a file or Hub id; without it, from the task's held-out split")
+    split: str = knob("test", "the Hub split to read when `path` is a Hub id")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    dir: str = knob("", "where the run is written; without it runs/RECIPE-OBJECTIVE-seedN")
+    threads: int = knob(0, "CPU threads of torch; 0 leaves torch's choice. Bit-identical resumption needs the same number")
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    every: int = knob(25, "training steps between checkpoints; the last step is always saved; 0 is only that")
+    keep: int = knob(2, "how many of the newest checkpoints stay on disk")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One config a verb
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """`r1zero train`: reinforcement learning with rule-checked rewards."""
+
+    seed: int = knob(0, "all randomness of the run derives from it")
+    steps: int = knob(40, "rollout-and-update steps")
+    problems_per_step: int = knob(16, "prompts in a step (P)")
+    responses_per_problem: int = knob(8, "responses to each prompt, the group (G)")
+    run: RunConfig = knob(RunConfig, "where results go")
+    model: ModelConfig = knob(ModelConfig, "who learns")
+    task: TaskConfig = knob(TaskConfig, "what is asked")
+    template: TemplateConfig = knob(TemplateConfig, "how it is asked")
+    sampling: SamplingConfig = knob(SamplingConfig, "how responses are drawn while training")
+    engine: EngineConfig = knob(EngineConfig, "who draws them")
+    reward: RewardConfig = knob(RewardConfig, "what a grade is worth")
+    objective: ObjectiveConfig = knob(ObjectiveConfig, "what is maximised")
+    learner: LearnerConfig = knob(LearnerConfig, "how it is maximised")
+    evaluation: EvaluationConfig = knob(EvaluationConfig, "how progress is measured")
+    checkpoint: CheckpointConfig = knob(CheckpointConfig, "what survives a crash")
+    verb: typing.ClassVar[str] = "train"
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, "steps", self.steps, "at least 1")
+        _require(self.problems_per_step >= 1, "problems_per_step", self.problems_per_step, "at least 1")
+        _require(self.responses_per_problem >= 1, "responses_per_problem", self.responses_per_problem, "at least 1")
+        _require(self.sampling.max_tokens >= 1, "sampling.max_tokens", self.sampling.max_tokens, "at least 1")
+        _require(self.sampling.temperature > 0, "sampling.temperature", self.sampling.temperature, "above 0 while training")
+        _require(self.learner.updates_per_rollout >= 1, "learner.updates_per_rollout", self.learner.updates_per_rollout, "at least 1")
+        if self.sampling.top_p < 1 or self.sampling.top_k > 0:
+            raise ValueError(
+                f"sampling.top_p={self.sampling.top_p}, top_k={self.sampling.top_k}: the learner scores the full softmax, so samples from a "
+                "truncated one would be off-policy from the first step; train with top_p=1 and top_k=0"
+            )
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """Dials of the generated Countdown corpus; see r1zero/tasks/corpus.py for what each looks like in text."""
+
+    num_documents: int = knob(100_000, "documents in the corpus")
+    num_numbers: tuple[int, ...] = knob((3,), "how many numbers a problem has; one of these at random")
+    number_max: int = knob(25, "largest number in a problem")
+    target_max: int = knob(100, "largest target")
+
+
+@dataclass(frozen=True)
+class ArchitectureConfig:
+    """Shape of a Qwen2 model trained from scratch."""
+
+    hidden_size: int = knob(128, "width (D)")
+    num_layers: int = knob(4, "decoder layers")
+    num_heads: int = knob(4, "attention heads (H)")
+    num_kv_heads: int = knob(2, "key-value heads; fewer make sampling cheaper")
+    intermediate_size: int = knob(512, "width of the feed-forward layers")
+    max_position_embeddings: int = knob(1024, "longest context, in tokens")
+    vocab_size: int = knob(336, "byte-level BPE entries (V), special tokens included")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """`r1zero pretrain`: a tiny base model from scratch on a generated corpus."""
+
+    seed: int = knob(0, "all randomness of corpus, initial weights and order derives from it")
+    name: str = knob("tiny-base", "the model's name, written in its card")
+    out: str = knob("models/tiny-base", "where the Hugging Face directory is written")
+    steps: int = knob(1000, "optimizer steps")
+    tokens_per_step: int = knob(16_384, "training tokens in an optimizer step")
+    corpus: CorpusConfig = knob(CorpusConfig, "what it reads")
+    architecture: ArchitectureConfig = knob(ArchitectureConfig, "what it is")
+    learner: LearnerConfig = knob(LearnerConfig, "how it learns")
+    verb: typing.ClassVar[str] = "pretrain"
+
+
+@dataclass(frozen=True)
+class TextDataConfig:
+    path: str = knob("", "a jsonl or parquet file, or a Hub id")
+    split: str = knob("train", "the Hub split to read when `path` is a Hub id")
+    prompt_column: str | None = knob(None, "column with the prompt; without it every row is plain text")
+    text_column: str = knob("text", "column with the text, or with the answer where there is a prompt")
+    loss_on: Literal["all", "answer"] = knob("answer", "tokens that are learned; rows without a prompt learn all")
+    max_tokens: int = knob(1024, "rows longer than this, in tokens, are left out and counted")
+
+
+@dataclass(frozen=True)
+class SFTConfig:
+    """`r1zero sft`: continued pretraining or supervised fine-tuning of any causal language model."""
+
+    seed: int = knob(0, "the order of rows derives from it")
+    out: str = knob("models/sft", "where the Hugging Face directory is written")
+    epochs: int = knob(1, "passes over the data")
+    tokens_per_step: int = knob(16_384, "training tokens in an optimizer step")
+    model: ModelConfig = knob(ModelConfig, "who learns")
+    data: TextDataConfig = knob(TextDataConfig, "what it reads")
+    learner: LearnerConfig = knob(LearnerConfig, "how it learns")
+    verb: typing.ClassVar[str] = "sft"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading and writing
+
+
+def _require(holds: bool, key: str, value: Any, remedy: str) -> None:
+    if not holds:
+        raise ValueError(f"{key}={value}: must be {remedy}")
+
+
+def build(config_type: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """A config from nested mappings.  Raises ValueError naming an unknown key and the nearest valid ones."""
+    known = {f.name: f for f in fields(config_type)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(config_type)
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(f"unknown key {where + key!r}: {nearest(key, known, where)}")
+        if is_dataclass(hints[key]):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{where + key} is a section, not a value: write [{where + key}] or --{where + key}.KEY VALUE")
+            given[key] = build(hints[key], value, where=f"{where}{key}.")
+        else:
+            given[key] = _convert(value, hints[key], where + key)
+    return config_type(**given)
+
+
+def nearest(word: str, choices: Iterator[str] | Mapping[str, Any] | typing.Iterable[str], prefix: str = "") -> str:
+    """ "did you mean ..." for a wrong name, or the list of the right ones."""
+    choices = list(choices)
+    close = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
+    shown = ", ".join(prefix + c for c in (close or choices))
+    return f"did you mean {shown}?" if close else f"choose from {shown}"
+
+
+def _convert(value: Any, kind: Any, key: str) -> Any:
+    """`value` as the annotated type; strings come from the command line, anything else from TOML or JSON."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None or value in ("none", "null"):
+            return None
+        return _convert(value, next(a for a in args if a is not type(None)), key)
+    if origin is Literal:
+        if value not in args:
+            raise ValueError(f"{key}={value!r}: {nearest(str(value), [str(a) for a in args])}")
+        return value
+    if origin is tuple:
+        items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        return tuple(_convert(item, args[0], key) for item in items)
+    try:
+        if kind is bool:
+            if isinstance(value, bool):
+                return value
+            return {"true": True, "false": False}[str(value).lower()]
+        if kind is int and not isinstance(value, bool) and (isinstance(value, str) or float(value).is_integer()):
+            return int(value)
+        if kind is float and not isinstance(value, bool):
+            return float(value)
+        if kind is str and isinstance(value, str):
+            return value
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{key}={value!r}: expected {kind.__name__}")
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """{"learner.lr": 1e-6, ...}: every knob by its full name."""
+    flat: dict[str, Any] = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            flat |= flatten(value, f"{prefix}{f.name}.")
+        else:
+            flat[prefix + f.name] = value
+    return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"learner.lr": 1} -> {"learner": {"lr": 1}}"""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        at = tree
+        for section in sections:
+            at = at.setdefault(section, {})
+            if not isinstance(at, dict):
+                raise ValueError(f"{key}: {section} is a value, not a section")
+        at[name] = value
+    return tree
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the leaves of `over` laid on top."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A recipe's values, from TOML or from the JSON a run saved.  Raises ValueError naming the file and the fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text)["config"] if path.suffix == ".json" else tomllib.loads(text)
+    except FileNotFoundError:
+        raise ValueError(f"no recipe at {path}") from None
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a readable recipe: {error}") from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The resolved config as plain values, to be written as JSON and fed back through `build`."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,100 @@
+"""A policy: a causal language model with its tokenizer, ready to be sampled from and trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from r1zero.config import nearest
+from r1zero.models import attention
+
+SHIPPED = Path(str(files("r1zero") / "models" / "shipped"))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model, its tokenizer and what both agree on."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    vocab_size: int  # token ids 0..vocab_size-1 can be sampled and scored; padded embedding rows beyond are masked in both
+    end_ids: tuple[int, ...]  # sampling any of these ends a response
+    max_context: int  # tokens, prompt and response together
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+
+def shipped_models() -> list[str]:
+    """Names of the models inside the package."""
+    return sorted(p.name for p in SHIPPED.iterdir() if (p / "config.json").exists()) if SHIPPED.exists() else []
+
+
+def resolve_model(path: str) -> str:
+    """A directory, the directory of a shipped model, or a Hub id as it is.  Raises ValueError naming the remedy."""
+    if path in shipped_models():
+        return str(SHIPPED / path)
+    if Path(path).is_dir():
+        if not (Path(path) / "config.json").exists():
+            raise ValueError(f"model {path!r} has no config.json: give the directory that save_pretrained wrote")
+        return path
+    if path.count("/") != 1 or path.startswith((".", "/", "~")):
+        raise ValueError(f"no model {path!r}: give a directory, a Hub id, or a shipped model ({', '.join(shipped_models())}); "
+                         f"{nearest(path, shipped_models())}")
+    return path
+
+
+def choose_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"learner.device={name}: this machine has no CUDA device; use cpu or auto")
+    return torch.device(name)
+
+
+def load_policy(path: str, device: str = "auto") -> Policy:
+    """Model and tokenizer from a directory, a Hub id or a shipped name, in float32 on `device`."""
+    attention.register()
+    where = resolve_model(path)
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, attn_implementation=attention.NAME)
+    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"model {path!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:  # safetensors raises its own type for a corrupt file
+        raise ValueError(f"model {path!r} is corrupt: {error}") from error
+    finally:
+        transformers_logging.set_verbosity(level)
+    return make_policy(model.to(choose_device(device)).eval(), tokenizer)
+
+
+def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Policy:
+    """Bundle a loaded model with its tokenizer."""
+    text_config = model.config.get_text_config()
+    ends: set[int] = set()
+    for source in (model.generation_config, tokenizer):
+        ids = getattr(source, "eos_token_id", None)
+        ends |= set(ids) if isinstance(ids, list | tuple) else {ids} if ids is not None else set()
+    vocab_size = min(len(tokenizer), text_config.vocab_size)
+    ends = {e for e in ends if e < vocab_size}
+    if not ends:
+        raise ValueError("the model has no end token: set eos_token_id in generation_config.json or the tokenizer")
+    context = getattr(text_config, "max_position_embeddings", None) or 1 << 30
+    return Policy(model, tokenizer, vocab_size, tuple(sorted(ends)), int(context))
+
+
+def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens."""
+    state = {name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype) for name, t in policy.model.state_dict().items()}
+    policy.model.config.dtype = dtype
+    policy.model.save_pretrained(directory, state_dict=state)
+    policy.tokenizer.save_pretrained(directory)
