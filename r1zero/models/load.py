@@ -23,7 +23,9 @@ class Policy:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    vocab_size: int  # token ids 0..vocab_size-1 can be sampled and scored; padded embedding rows beyond are masked in both
+    vocab_size: (
+        int  # token ids 0..vocab_size-1 can be sampled and scored; padded embedding rows beyond are masked in both
+    )
     end_ids: tuple[int, ...]  # sampling any of these ends a response
     max_context: int  # tokens, prompt and response together
 
@@ -46,8 +48,10 @@ def resolve_model(path: str) -> str:
             raise ValueError(f"model {path!r} has no config.json: give the directory that save_pretrained wrote")
         return path
     if path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise ValueError(f"no model {path!r}: give a directory, a Hub id, or a shipped model ({', '.join(shipped_models())}); "
-                         f"{nearest(path, shipped_models())}")
+        raise ValueError(
+            f"no model {path!r}: give a directory, a Hub id, or a shipped model ({', '.join(shipped_models())}); "
+            f"{nearest(path, shipped_models())}"
+        )
     return path
 
 
@@ -94,7 +98,10 @@ def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
 
 def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens."""
-    state = {name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype) for name, t in policy.model.state_dict().items()}
+    state = {
+        name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype)
+        for name, t in policy.model.state_dict().items()
+    }
     policy.model.config.dtype = dtype
     policy.model.save_pretrained(directory, state_dict=state)
     policy.tokenizer.save_pretrained(directory)

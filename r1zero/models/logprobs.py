@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -29,9 +30,10 @@ class Head:
     def logits(self, hidden_MD: Tensor) -> Tensor:
         """[M, D] -> [M, vocab_size] in float32."""
         with torch.autocast(hidden_MD.device.type, enabled=False):
-            bias = None if self.bias_V is None else self.bias_V[: self.vocab_size]
-            logits = torch.nn.functional.linear(hidden_MD.to(self.weight_VD.dtype), self.weight_VD[: self.vocab_size], bias)
-            logits = logits.float()
+            weight, bias = self.weight_VD[: self.vocab_size], self.bias_V
+            logits = F.linear(
+                hidden_MD.to(weight.dtype), weight, bias if bias is None else bias[: self.vocab_size]
+            ).float()
             if self.scale != 1.0:
                 logits = logits * self.scale
             if self.softcap is not None:
@@ -45,15 +47,21 @@ def head_of(policy: Policy) -> Head:
     config = policy.model.config.get_text_config()
     scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
     head = Head(
-        layer.weight, getattr(layer, "bias", None), policy.vocab_size, getattr(config, "final_logit_softcapping", None), scale
+        layer.weight,
+        getattr(layer, "bias", None),
+        policy.vocab_size,
+        getattr(config, "final_logit_softcapping", None),
+        scale,
     )
     with torch.no_grad():
         ids = torch.tensor([[policy.end_ids[0], 0, 1]], device=policy.device)
         theirs = policy.model(input_ids=ids, use_cache=False).logits[0, :, : policy.vocab_size].float()
         ours = head.logits(policy.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0])
     if not torch.allclose(ours, theirs, atol=1e-3, rtol=1e-3):
-        raise ValueError(f"the output head of {type(policy.model).__name__} is not supported: its logits are not a linear map "
-                         "with an optional scale and soft cap")
+        raise ValueError(
+            f"the output head of {type(policy.model).__name__} is not supported: its logits are not a linear map "
+            "with an optional scale and soft cap"
+        )
     return head
 
 

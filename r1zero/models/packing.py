@@ -1,10 +1,10 @@
 """Prompts and responses packed into one flat row: no padding, and each prompt computed once for its whole group.
 
-Letters: N tokens in the flat row, R responses, M response tokens, T longest sequence of a bucket, H heads, D head width.
+Letters: N tokens in the flat row, R responses, M response tokens, T longest sequence of a bucket, H heads, D width.
 
 The row holds every prompt once, then every response.  Linear layers therefore see each token exactly once.  Attention
-gathers, for each response, its prompt's keys and its own into one causal sequence (in buckets of similar length, so that
-little is padded there), and scatters the outputs back; the gradient of a prompt's keys sums over its responses.
+gathers, for each response, its prompt's keys and its own into one causal sequence (in buckets of similar length, so
+that little is padded there), and scatters the outputs back; a prompt's gradient sums over its responses.
 """
 
 from __future__ import annotations

@@ -1,0 +1,6 @@
+"""What is optimised: pure functions of tensors, and one table of named objectives."""
+
+from r1zero.objectives.aggregation import BatchSize
+from r1zero.objectives.family import OBJECTIVES, Objective, TokenBatch, build_objective, likelihood_loss
+
+__all__ = ["OBJECTIVES", "BatchSize", "Objective", "TokenBatch", "build_objective", "likelihood_loss"]
