@@ -1,6 +1,6 @@
 """Every knob, typed, in one place: TOML and `--section.key value` in, resolved JSON out.
 
-A field is written `name: type = knob(default, "what it does, its unit, when to change it")`; `--help` prints exactly that.
+A field is `name: type = knob(default, "what it does, its unit, when to change it")`; `--help` prints exactly that.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ def knob(default: Any, help: str) -> Any:
 @dataclass(frozen=True)
 class ModelConfig:
     path: str = knob("tiny-search", "a Hugging Face directory, a Hub id, or the name of a shipped model")
-    gradient_checkpointing: bool = knob(False, "recompute activations in the backward pass: less memory, about 30 % slower")
+    gradient_checkpointing: bool = knob(
+        False, "recompute activations in the backward pass: less memory, about 30 % slower"
+    )
 
 
 @dataclass(frozen=True)
 class TaskConfig:
     name: Literal["countdown"] = knob("countdown", "what is asked")
     path: str | None = knob(
-        None, "a parquet or jsonl file, or a Hub id, with columns `nums` and `target`; without it problems are generated"
+        None,
+        "a parquet or jsonl file, or a Hub id, with columns `nums` and `target`; without it problems are generated",
     )
     split: str = knob("train", "the Hub split to read when `path` is a Hub id")
     num_numbers: tuple[int, ...] = knob((3,), "how many numbers a generated problem has; one of these at random")
@@ -81,14 +84,18 @@ class RewardConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    name: str = knob("dr_grpo", "a row of the table in docs/objectives.md; the other keys override single factors of it")
+    name: str = knob(
+        "dr_grpo", "a row of the table in docs/objectives.md; the other keys override single factors of it"
+    )
     divide_by_std: bool | None = knob(None, "divide the group-centred reward by the group's standard deviation")
     normalizer: Literal["response_length", "constant", "batch_tokens"] | None = knob(
         None, "what a response's summed token loss is divided by"
     )
     clip_low: float | None = knob(None, "probability ratios below 1 - clip_low are clipped")
     clip_high: float | None = knob(None, "probability ratios above 1 + clip_high are clipped")
-    kl_coef: float | None = knob(None, "weight of the KL divergence to the frozen initial model (k3, per token); 0 is off")
+    kl_coef: float | None = knob(
+        None, "weight of the KL divergence to the frozen initial model (k3, per token); 0 is off"
+    )
 
 
 @dataclass(frozen=True)
@@ -104,14 +111,17 @@ class LearnerConfig:
     updates_per_rollout: int = knob(1, "optimizer steps on one step's responses; above 1 the clip becomes active")
     tokens_per_microbatch: int = knob(8192, "tokens in one forward pass; lower it when memory runs out")
     dtype: Literal["auto", "float32", "bfloat16"] = knob(
-        "auto", "arithmetic of forward and backward (weights stay float32); auto is bfloat16 where the machine has it in hardware"
+        "auto",
+        "arithmetic of forward and backward (weights stay float32); auto is bfloat16 where the hardware has it",
     )
     device: str = knob("auto", "cpu, cuda or cuda:N; auto takes a GPU if there is one")
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    every: int = knob(10, "training steps between evaluations; step 0 and the last step are always evaluated; 0 is only those")
+    every: int = knob(
+        10, "training steps between evaluations; step 0 and the last step are always evaluated; 0 is only those"
+    )
     num_problems: int = knob(512, "held-out problems")
     samples: int = knob(1, "responses per problem")
     temperature: float = knob(1.0, "softmax temperature when evaluating; 0 is greedy")
@@ -124,7 +134,9 @@ class EvaluationConfig:
 @dataclass(frozen=True)
 class RunConfig:
     dir: str = knob("", "where the run is written; without it runs/RECIPE-OBJECTIVE-seedN")
-    threads: int = knob(0, "CPU threads of torch; 0 leaves torch's choice. Bit-identical resumption needs the same number")
+    threads: int = knob(
+        0, "CPU threads of torch; 0 leaves torch's choice. Bit-identical resumption needs the same number"
+    )
 
 
 @dataclass(frozen=True)
@@ -163,23 +175,46 @@ class TrainConfig:
         _require(self.problems_per_step >= 1, "problems_per_step", self.problems_per_step, "at least 1")
         _require(self.responses_per_problem >= 1, "responses_per_problem", self.responses_per_problem, "at least 1")
         _require(self.sampling.max_tokens >= 1, "sampling.max_tokens", self.sampling.max_tokens, "at least 1")
-        _require(self.sampling.temperature > 0, "sampling.temperature", self.sampling.temperature, "above 0 while training")
-        _require(self.learner.updates_per_rollout >= 1, "learner.updates_per_rollout", self.learner.updates_per_rollout, "at least 1")
+        _require(
+            self.sampling.temperature > 0, "sampling.temperature", self.sampling.temperature, "above 0 while training"
+        )
+        _require(
+            self.learner.updates_per_rollout >= 1,
+            "learner.updates_per_rollout",
+            self.learner.updates_per_rollout,
+            "at least 1",
+        )
         if self.sampling.top_p < 1 or self.sampling.top_k > 0:
             raise ValueError(
-                f"sampling.top_p={self.sampling.top_p}, top_k={self.sampling.top_k}: the learner scores the full softmax, so samples from a "
-                "truncated one would be off-policy from the first step; train with top_p=1 and top_k=0"
+                f"sampling.top_p={self.sampling.top_p}, top_k={self.sampling.top_k}: the learner scores the full softmax, so "
+                "samples from a truncated one would be off-policy from the first step; train with top_p=1 and top_k=0"
             )
 
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """Dials of the generated Countdown corpus; see r1zero/tasks/corpus.py for what each looks like in text."""
+    """Dials of the generated Countdown corpus; r1zero/tasks/corpus.py shows what each looks like in text.  Shares are 0 to 1."""
 
-    num_documents: int = knob(100_000, "documents in the corpus")
+    num_documents: int = knob(200_000, "documents in the corpus")
     num_numbers: tuple[int, ...] = knob((3,), "how many numbers a problem has; one of these at random")
     number_max: int = knob(25, "largest number in a problem")
     target_max: int = knob(100, "largest target")
+    value_max: int = knob(400, "largest value that a written calculation reaches")
+    arithmetic: float = knob(0.06, "share of documents that are lists of single calculations")
+    question_answer: float = knob(0.08, "share of documents that are plain questions and answers, sums and Countdown problems")
+    r1_markup: float = knob(0.08, "share of solutions under the r1 template's prompt and <think> and <answer> tags")
+    guesses: float = knob(0.2, "share of solutions that answer at once, without any calculation")
+    second_thoughts: float = knob(0.06, "share of solutions that answer at once, check the answer, and go on to search when it is wrong")
+    verified: float = knob(0.85, "share of searches that write each attempt's value beside the target and say whether they agree")
+    reflection: float = knob(0.45, "share of searches with reflection cues (wait, hmm, let me try again, let me recheck ...)")
+    impatient: float = knob(0.5, "share of searches that soon give up")
+    give_up_soon: float = knob(0.5, "chance that an impatient search gives up after a failed attempt")
+    give_up_late: float = knob(0.06, "chance that any other search gives up after a failed attempt")
+    aim: float = knob(0.5, "chance that an attempt's last step is the one that lands nearest to the target; otherwise it is random")
+    repeats: float = knob(0.1, "chance that a search does not notice that it is repeating an attempt")
+    noise: float = knob(0.01, "share of searches with one wrong calculation in them")
+    malformed: float = knob(0.04, "share of solutions whose answer line is missing or unusable")
+    unfinished: float = knob(0.03, "share of solutions that break off somewhere")
 
 
 @dataclass(frozen=True)
@@ -253,7 +288,9 @@ def build(config_type: type[T], values: Mapping[str, Any], *, where: str = "") -
             raise ValueError(f"unknown key {where + key!r}: {nearest(key, known, where)}")
         if is_dataclass(hints[key]):
             if not isinstance(value, Mapping):
-                raise ValueError(f"{where + key} is a section, not a value: write [{where + key}] or --{where + key}.KEY VALUE")
+                raise ValueError(
+                    f"{where + key} is a section, not a value: write [{where + key}] or --{where + key}.KEY VALUE"
+                )
             given[key] = build(hints[key], value, where=f"{where}{key}.")
         else:
             given[key] = _convert(value, hints[key], where + key)

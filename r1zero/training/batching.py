@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -72,7 +73,7 @@ def microbatches(groups: Sequence[Group], budget: int) -> list[list[Group]]:
 def split_evenly(groups: Sequence[Group], parts: int) -> list[list[Group]]:
     """`parts` consecutive runs of groups, sizes differing by at most one: one optimizer step each."""
     bounds = [len(groups) * i // parts for i in range(parts + 1)]
-    return [list(groups[a:b]) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [list(groups[a:b]) for a, b in itertools.pairwise(bounds) if b > a]
 
 
 def _pieces(group: Group, budget: int) -> list[Group]:

@@ -72,8 +72,8 @@ class Learner:
     def update(self, groups: Sequence[Group], loss: Loss, size: BatchSize) -> dict[str, float]:
         """One optimizer step on `groups`, accumulated over micro-batches.  Returns metrics.
 
-        `size` counts the whole step, of which `groups` may be the part that has a gradient.  Raises NonFiniteError before
-        the weights are touched.
+        `size` counts the whole step, of which `groups` may be the part that has a gradient.  Raises NonFiniteError
+        before the weights are touched.
         """
         started = time.perf_counter()
         rate = learning_rate(self.config, self.updates_done, self.num_updates)

@@ -1,0 +1,87 @@
+"""Problems in, graded rollouts out: the one path by which training, evaluation and probing question a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from r1zero.config import RewardConfig, SamplingConfig
+from r1zero.engines import Engine
+from r1zero.grading import grade
+from r1zero.grading.reward import reward
+from r1zero.models.load import Policy
+from r1zero.records import Problem, Prompt, Rollout
+from r1zero.tasks.templates import Template
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came back, one list of rollouts a problem, and what it took."""
+
+    rollouts_PG: list[list[Rollout]]
+    dropped: tuple[str, ...]  # ids of problems whose prompt leaves no room for a response
+    sampling_seconds: float
+    grading_seconds: float
+
+    @property
+    def rollouts(self) -> list[Rollout]:
+        return [rollout for group in self.rollouts_PG for rollout in group]
+
+
+def encode(problems: Sequence[Problem], template: Template, policy: Policy) -> list[Prompt]:
+    """Problems as the model reads them.  Special tokens are the template's own business: none are added."""
+    prompts = []
+    for problem in problems:
+        text = template.render(problem)
+        ids = policy.tokenizer.encode(text, add_special_tokens=False)
+        prompts.append(Prompt(problem, template.name, text, tuple(ids)))
+    return prompts
+
+
+def ask(
+    engine: Engine,
+    policy: Policy,
+    template: Template,
+    problems: Sequence[Problem],
+    *,
+    samples: int,
+    sampling: SamplingConfig,
+    rewards: RewardConfig,
+    address: tuple[int | str, ...],
+    step: int,
+    on_tokens: Callable[[int], None] | None = None,
+) -> Asked:
+    """Sample `samples` responses to each problem and grade them.
+
+    Problems whose prompt fills the context are dropped and named, never cut.  Raises ValueError when none is left.
+    """
+    prompts = encode(problems, template, policy)
+    fitting = [prompt for prompt in prompts if len(prompt.token_ids) < policy.max_context]
+    dropped = tuple(prompt.problem.id for prompt in prompts if len(prompt.token_ids) >= policy.max_context)
+    if not fitting:
+        shortest = min(len(prompt.token_ids) for prompt in prompts)
+        raise ValueError(
+            f"no prompt fits the model's context of {policy.max_context} tokens (the shortest has {shortest}): "
+            f"use a shorter template than {template.name!r} or a model with a longer context"
+        )
+    started = time.perf_counter()
+    responses_PG = engine.generate(
+        fitting,
+        samples=samples,
+        sampling=sampling,
+        address=address,
+        stop=template.stop,
+        keep_stop=template.keep_stop,
+        on_tokens=on_tokens,
+    )
+    sampled = time.perf_counter()
+    rollouts_PG = []
+    for prompt, responses in zip(fitting, responses_PG, strict=True):
+        group = []
+        for sample, response in enumerate(responses):
+            verdict = grade(response.text, prompt.problem.gold, template.answer_format, task=prompt.problem.task)
+            worth = reward(verdict, response.finish_reason, rewards)
+            group.append(Rollout(step, sample, prompt, response, verdict, worth))
+        rollouts_PG.append(group)
+    return Asked(rollouts_PG, dropped, sampled - started, time.perf_counter() - sampled)

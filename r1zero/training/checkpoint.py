@@ -1,0 +1,91 @@
+"""Checkpoints: a Hugging Face directory with the optimizer beside it, renamed into place when complete.
+
+checkpoints/step-000100/model/          opens with AutoModelForCausalLM.from_pretrained, float32
+checkpoints/step-000100/optimizer.pt    AdamW's moments and the number of updates
+checkpoints/step-000100/state.json      the step, and what else the loop must remember
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from r1zero.models.load import Policy, save_policy
+from r1zero.training.learner import Learner
+
+
+def save_checkpoint(
+    run_dir: Path, step: int, policy: Policy, learner: Learner, state: dict[str, Any], keep: int
+) -> Path:
+    """Write the checkpoint of `step` and drop all but the `keep` newest.  A kill at any moment leaves the older ones."""
+    folder = run_dir / "checkpoints"
+    final, partial = folder / f"step-{step:06d}", folder / f".step-{step:06d}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        save_policy(policy, partial / "model")
+        torch.save(learner.state_dict(), partial / "optimizer.pt")
+        (partial / "state.json").write_text(json.dumps({"step": step} | state))
+        _sync(partial)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+        _sync_folder(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for old in checkpoint_steps(run_dir)[: -max(1, keep)]:
+        shutil.rmtree(folder / f"step-{old:06d}")
+    return final
+
+
+def checkpoint_steps(run_dir: Path) -> list[int]:
+    """Steps that have a complete checkpoint, ascending."""
+    matches = (re.fullmatch(r"step-(\d+)", path.name) for path in (run_dir / "checkpoints").glob("step-*"))
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def load_checkpoint(run_dir: Path, step: int, policy: Policy, learner: Learner) -> dict[str, Any]:
+    """Put the weights and the optimizer back as they were after `step`; returns the loop's state."""
+    folder = run_dir / "checkpoints" / f"step-{step:06d}"
+    try:
+        load_weights(policy, folder / "model")
+        learner.load_state_dict(torch.load(folder / "optimizer.pt", map_location=policy.device, weights_only=True))
+        return json.loads((folder / "state.json").read_text())
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"checkpoint {folder} is damaged ({reason}): remove it to continue from the one before"
+        ) from error
+
+
+def load_weights(policy: Policy, directory: Path) -> None:
+    """Overwrite the policy's weights in place with those of a directory that `save_policy` wrote."""
+    weights: dict[str, torch.Tensor] = {}
+    for file in sorted(directory.glob("*.safetensors")):
+        weights |= load_file(file)
+    missing, unexpected = policy.model.load_state_dict(weights, strict=False)
+    tied = set(policy.model.all_tied_weights_keys)
+    if unexpected or set(missing) - tied:
+        raise ValueError(f"weights {sorted(set(missing) - tied)[:3]} missing, {unexpected[:3]} unexpected")
+
+
+def _sync(folder: Path) -> None:
+    """Flush every file below to the disk, so that the rename cannot come before the content."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as handle:
+                os.fsync(handle.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
