@@ -25,7 +25,7 @@ Split = Literal["train", "eval"]
 FOLDERS: dict[Split, str] = {"train": "rollouts", "eval": "eval"}
 PART = re.compile(r"step-(\d+)\.parquet")
 
-_COLUMNS: dict[str, Any] = {
+_COLUMNS: dict[Any, Any] = {
     "run": pl.String,
     "step": pl.Int64,
     "checkpoint": pl.String,

@@ -1,0 +1,122 @@
+"""Reflection cues: phrases such as "wait" or "let me re-check" that may announce a second look.
+
+A cue is a phrase matched at word boundaries, whatever its case; a `*` at either end opens that end, so "re-evaluat*"
+is also "re-evaluating" and "*recheck*" is any text that contains it.  A pool is data: a row of `POOLS`, or a text file
+with a cue a line.  Finding a cue says that the words are there, not that anything was reconsidered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from r1zero.config import nearest
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a cue stands in a text: text[start:end]."""
+
+    start: int
+    end: int
+    cue: str  # as the pool writes it
+
+
+@dataclass(frozen=True)
+class CuePool:
+    """A named list of cues.  Example: CuePool("mine", ("wait", "re-check*"))"""
+
+    name: str
+    cues: tuple[str, ...]
+
+
+# The keyword list of oat-zero (11), matched anywhere in the text as there.
+OAT_ZERO = """recheck, rethink, reevaluate, re-evaluate, reevaluation, re-examine, reexamine, try again, check again,
+think again, go over the steps"""
+
+# The keyword list of "Understanding R1-Zero-Like Training" (15; arXiv:2503.20783): without "try again", with five more.
+UNDERSTAND_R1_ZERO = """recheck, rethink, reassess, reevaluate, re-evaluate, reevaluation, re-examine, reexamine,
+reconsider, reanalyze, double-check, check again, think again, verify again, go over the steps"""
+
+# Both, with inflections and spellings they miss, and the common words they leave out as prone to false positives.
+EXTENDED = """wait, hold on, hmm, hm, oops, aha, try again, check again, think again, verify again, look again,
+start over, let me check, let me verify, let me see, let me try, let's check, let's verify, go over the steps,
+recheck*, re-check*, rethink*, re-think*, rethought, reevaluat*, re-evaluat*, reexamin*, re-examin*, reassess*,
+re-assess*, reconsider*, re-consider*, reanaly*, re-analy*, recalculat*, re-calculat*, recomput*, re-comput*,
+double-check*, double check*, backtrack*, another way, made a mistake, made an error, that's not right,
+that is not right, not quite right"""
+
+
+def _pool(name: str, cues: str, *, anywhere: bool = False) -> CuePool:
+    phrases = [" ".join(cue.split()) for cue in cues.split(",")]
+    return CuePool(name, tuple(f"*{phrase}*" if anywhere else phrase for phrase in phrases))
+
+
+POOLS: dict[str, CuePool] = {
+    "oat-zero": _pool("oat-zero", OAT_ZERO, anywhere=True),
+    "understand-r1-zero": _pool("understand-r1-zero", UNDERSTAND_R1_ZERO, anywhere=True),
+    "extended": _pool("extended", EXTENDED),
+}
+
+
+def load_pool(name_or_path: str) -> CuePool:
+    """A pool of `POOLS`, or one read from a text file: a cue a line; empty lines and lines starting with # are none."""
+    if name_or_path in POOLS:
+        return POOLS[name_or_path]
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise ValueError(
+            f"no cue pool {name_or_path!r}: give a text file with a cue a line, or {nearest(name_or_path, POOLS)}"
+        )
+    lines = [" ".join(line.split()) for line in path.read_text(encoding="utf-8").splitlines()]
+    cues = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+    if not any(cue.strip("* ") for cue in cues):
+        raise ValueError(f"{path} holds no cue: write one a line")
+    return CuePool(path.stem, cues)
+
+
+def find_cues(text: str, pool: CuePool = POOLS["extended"]) -> list[Span]:
+    """Every cue in the text, from left to right, never overlapping; of two that start together the longer one counts.
+
+    >>> [text_span.cue for text_span in find_cues("Wait, re-evaluating: the waiter waits.")]
+    ['wait', 're-evaluat*']
+    """
+    pattern = _pattern(pool.cues)
+    return [Span(m.start(), m.end(), pool.cues[int((m.lastgroup or "c0")[1:])]) for m in pattern.finditer(text)]
+
+
+def count_cues(text: str, pool: CuePool = POOLS["extended"]) -> int:
+    """How many cues the text holds."""
+    return len(_pattern(pool.cues).findall(text))
+
+
+def has_cue(text: str, pool: CuePool = POOLS["extended"]) -> bool:
+    """Whether the text holds a cue."""
+    return _pattern(pool.cues).search(text) is not None
+
+
+def cue_counts(texts: Iterable[str], pool: CuePool = POOLS["extended"]) -> dict[str, int]:
+    """Occurrences of each cue over all texts, most frequent first; cues that never occur are left out."""
+    counts: dict[str, int] = {}
+    for text in texts:
+        for span in find_cues(text, pool):
+            counts[span.cue] = counts.get(span.cue, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+@lru_cache(maxsize=64)
+def _pattern(cues: tuple[str, ...]) -> re.Pattern[str]:
+    """One alternation with a group a cue (c0, c1, ...), longest first."""
+    order = sorted(range(len(cues)), key=lambda i: -len(cues[i].strip("*")))
+    cases = [f"(?P<c{i}>{_cue_pattern(cues[i])})" for i in order if cues[i].strip("* ")]
+    return re.compile("|".join(cases) or r"(?!)", re.IGNORECASE)  # without cues, what never matches
+
+
+def _cue_pattern(cue: str) -> str:
+    words = r"\s+".join(re.escape(word).replace("'", "['’]") for word in cue.strip("*").split())
+    start = "" if cue.startswith("*") else r"(?<!\w)"
+    end = (r"" if cue.startswith("*") else r"\w*") if cue.endswith("*") else r"(?!\w)"
+    return start + words + end
