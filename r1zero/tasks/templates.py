@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,10 +52,8 @@ class Template:
             return _compiled(self.source).render(fields)
         except jinja2.UndefinedError as error:
             missing = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(self.source)) - set(fields))
-            what = f"uses {', '.join(missing)}, which" if missing else f"fails ({error}):"
-            raise ValueError(
-                f"template {self.name!r} {what} problem {problem.id} does not have; there are {', '.join(fields)}"
-            ) from None
+            fault = f"it uses {', '.join(missing)}, and there is only {', '.join(fields)}" if missing else error.message
+            raise ValueError(f"template {self.name!r} does not fit problem {problem.id}: {fault}") from None
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise ValueError(f"template {self.name!r} fails on problem {problem.id}: {error}") from None
 
@@ -196,7 +193,5 @@ def _settings(name: str, text: str) -> dict[str, Any]:
 
 def _fits(key: str, value: object) -> bool:
     if key == "stop":
-        return (
-            isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(s, str) and s for s in value)
-        )
+        return isinstance(value, list) and all(isinstance(string, str) and string for string in value)
     return isinstance(value, bool if key == "keep_stop" else str)
