@@ -81,9 +81,7 @@ def test_every_template_is_filed_under_its_own_name_with_a_known_format():
 
 def test_a_field_that_the_problem_lacks_is_named_beside_those_it_has():
     plain = Problem("math-1", "math", "What is 1+1?", "2")
-    with pytest.raises(
-        ValueError, match=r"template 'native' uses nums, target, which problem math-1 does not have.*text"
-    ):
+    with pytest.raises(ValueError, match="problem math-1: it uses nums, target, and there is only text"):
         TEMPLATES["native"].render(plain)
 
 
@@ -113,7 +111,7 @@ def test_a_users_file_brings_its_own_stop_strings_and_format(tmp_path):
     ],
 )
 def test_a_faulty_file_says_what_to_mend(text, fault):
-    with pytest.raises(ValueError, match="template mine.jinja") as error:
+    with pytest.raises(ValueError, match="template mine") as error:
         parse_template("mine.jinja", text)
     assert fault in str(error.value)
 
@@ -131,7 +129,7 @@ def test_a_faulty_file_says_what_to_mend(text, fault):
     ],
 )
 def test_a_template_can_neither_reach_outside_nor_fail_with_anything_but_a_value_error(body):
-    with pytest.raises(ValueError, match="template mine"):
+    with pytest.raises(ValueError, match=r"template '?mine"):
         parse_template("mine", '{# r1zero: answer_format="boxed" #}' + body).render(PROBLEM)
 
 
