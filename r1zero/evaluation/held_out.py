@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from r1zero.analysis.statistics import clustered_interval, wilson_interval
+from r1zero.analysis.metrics import evaluation_metrics
 from r1zero.config import EvaluationConfig, RewardConfig, SamplingConfig
 from r1zero.engines import Engine
 from r1zero.evaluation.ask import ask
 from r1zero.models.load import Policy
-from r1zero.records import OUTCOMES, Problem, Rollout
+from r1zero.records import Problem, Rollout
 from r1zero.tasks.templates import Template
 
 
@@ -18,37 +18,22 @@ from r1zero.tasks.templates import Template
 class Evaluation:
     """Rollouts of one evaluation, and what they say."""
 
-    name: str  # the suite: the task's name
+    suite: str
     rollouts: list[Rollout]
-    dropped: tuple[str, ...]
+    dropped: tuple[str, ...]  # ids of problems whose prompt leaves no room for a response
     seconds: float
 
     @property
-    def accuracy(self) -> tuple[float, float, float]:
-        """Share of correct responses with its 95 % interval (estimate, low, high).
-
-        Wilson's interval where each problem was answered once, else a bootstrap over problems.
-        """
-        by_problem: dict[str, list[float]] = {}
-        for rollout in self.rollouts:
-            by_problem.setdefault(rollout.prompt.problem.id, []).append(float(rollout.grade.correct))
-        successes = sum(map(sum, by_problem.values()))
-        if all(len(values) == 1 for values in by_problem.values()):
-            low, high = wilson_interval(int(successes), len(self.rollouts))
-        else:
-            low, high = clustered_interval(list(by_problem.values()))
-        return successes / len(self.rollouts), low, high
+    def metrics(self) -> dict[str, float]:
+        """eval/SUITE/accuracy with its 95 % interval, lengths and outcomes."""
+        return evaluation_metrics(self.rollouts, self.suite)
 
     @property
-    def metrics(self) -> dict[str, float]:
-        estimate, low, high = self.accuracy
-        lengths = [rollout.response.num_tokens for rollout in self.rollouts]
-        numbers = {"accuracy": estimate, "accuracy_low": low, "accuracy_high": high, "tokens_mean": _mean(lengths)}
-        for outcome in OUTCOMES:
-            of_outcome = [r.response.num_tokens for r in self.rollouts if r.outcome == outcome]
-            numbers[f"outcome/{outcome}/share"] = len(of_outcome) / len(self.rollouts)
-            numbers[f"outcome/{outcome}/tokens_mean"] = _mean(of_outcome)
-        return {f"eval/{self.name}/{name}": value for name, value in numbers.items()}
+    def verdict(self) -> str:
+        """ "held-out accuracy on countdown 0.178 [0.147, 0.213]" """
+        numbers = self.metrics
+        estimate, low, high = (numbers[f"eval/{self.suite}/accuracy{end}"] for end in ("", "_low", "_high"))
+        return f"held-out accuracy on {self.suite} {estimate:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def evaluate(
@@ -77,9 +62,4 @@ def evaluate(
         step=step,
         on_tokens=on_tokens,
     )
-    seconds = asked.sampling_seconds + asked.grading_seconds
-    return Evaluation(problems[0].task, asked.rollouts, asked.dropped, seconds)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+    return Evaluation(problems[0].task, asked.rollouts, asked.dropped, asked.sampling_seconds + asked.grading_seconds)

@@ -69,6 +69,7 @@ def load_policy(path: str, device: str = "auto") -> Policy:
     where = resolve_model(path)
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
         model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, attn_implementation=attention.NAME)

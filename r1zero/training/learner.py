@@ -63,7 +63,10 @@ class Learner:
             fused=True,
         )
         if gradient_checkpointing:
-            policy.model.gradient_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(
+                policy.model, "activation_checkpointing_enable", policy.model.gradient_checkpointing_enable
+            )
+            enable()  # the second name is that of transformers before 5.2x
             policy.model.train()
             for module in policy.model.modules():
                 if isinstance(module, torch.nn.Dropout):

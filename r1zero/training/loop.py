@@ -24,7 +24,7 @@ from r1zero.evaluation.ask import Asked, ask
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
 from r1zero.objectives import Objective, build_objective
-from r1zero.records import Rollout
+from r1zero.records import Problem, Rollout
 from r1zero.store import append_metrics, part_path, truncate_after, write_rollouts
 from r1zero.tasks import build_task
 from r1zero.tasks.templates import load_template
@@ -71,7 +71,7 @@ class Trainer:
         self.objective = build_objective(config.objective)
         self.objective.advantages(torch.zeros(1, config.responses_per_problem))  # refuses a group of one
         self.template = load_template(config.template.name)
-        self.task = build_task(config.task, config.seed)
+        self.task = build_task(config.task, config.seed, whole_file=config.evaluation.path is not None)
         self.held_out = _held_out_problems(config)
         self.policy = load_policy(config.model.path, config.learner.device)
         self.engine = build_engine(config.engine, self.policy)
@@ -175,8 +175,7 @@ class Trainer:
             rewards=config.reward,
         )
         self._store("eval", step, evaluation.rollouts)
-        estimate, low, high = evaluation.accuracy
-        self._say(f"step {step}: held-out accuracy {estimate:.3f} [{low:.3f}, {high:.3f}]")
+        self._say(f"step {step}: {evaluation.verdict}")
         return evaluation.metrics | {"speed/eval_s": evaluation.seconds}
 
     def _store(self, split: str, step: int, rollouts: list[Rollout]) -> None:
@@ -249,10 +248,13 @@ def with_gradient(groups: list[Group], objective: Objective) -> list[Group]:
     return [group.keep(rows) for group, rows in kept if rows]
 
 
-def _held_out_problems(config: TrainConfig) -> list:
+def _held_out_problems(config: TrainConfig) -> list[Problem]:
+    """From their own file where one is given, else from the held-out split of the task."""
     settings = config.evaluation
-    task = config.task if settings.path is None else replace(config.task, path=settings.path, split=settings.split)
-    return build_task(task, config.seed).problems("eval", 0, settings.num_problems)
+    if settings.path is None:
+        return build_task(config.task, config.seed).problems("eval", 0, settings.num_problems)
+    task = replace(config.task, path=settings.path, split=settings.split)
+    return build_task(task, config.seed, whole_file=True).problems("eval", 0, settings.num_problems)
 
 
 def _combine(totals: list[dict[str, float]]) -> dict[str, float]:

@@ -111,8 +111,8 @@ def _commit() -> str | None:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] \
-        if info.exists() else []  # fmt: skip
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
@@ -151,7 +151,7 @@ def logged(run_dir: Path) -> Iterator[None]:
 
 
 class StopRequest:
-    """Set by the first Ctrl-C (or SIGTERM), so that the loop can finish its step and save; the second one interrupts."""
+    """Made by the first Ctrl-C (or SIGTERM), so that the loop can finish its step and save; the second interrupts."""
 
     def __init__(self) -> None:
         self.made = False

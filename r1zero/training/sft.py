@@ -1,0 +1,127 @@
+"""Continued pretraining and supervised fine-tuning: the learner with a likelihood in place of an objective."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from r1zero.config import LearnerConfig, ModelConfig, SFTConfig, TextDataConfig, to_dict
+from r1zero.models.load import Policy, load_policy, save_policy
+from r1zero.objectives import likelihood_loss
+from r1zero.store import write_atomically
+from r1zero.tasks.datafiles import read_rows
+from r1zero.training.batching import Group, batch_size
+from r1zero.training.learner import Learner
+from r1zero.training.run import provenance
+
+log = logging.getLogger("r1zero")
+OnStep = Callable[[int, int, dict[str, float]], None]  # step, steps in all, metrics
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a likelihood run left behind."""
+
+    dir: Path
+    losses: list[float]  # nats a learned token, one a step
+    left_out: int  # rows longer than the limit
+
+
+def sft(config: SFTConfig, on_step: OnStep | None = None) -> Fitted:
+    """Train on a file's rows and write a Hugging Face directory with its log.  Raises ValueError for bad data."""
+    out = Path(config.out)
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty: choose another --out, or remove it")
+    policy = load_policy(config.model.path, config.learner.device)
+    examples, left_out = read_examples(config.data, policy)
+    batches = [
+        batch
+        for epoch in range(config.epochs)
+        for batch in batches_of(shuffled(examples, config.seed, epoch), config.tokens_per_step)
+    ]
+    losses = fit(policy, batches, config.learner, config.model, on_step)
+    save_policy(policy, out)
+    saved = {"verb": config.verb, "config": to_dict(config), "left_out": left_out} | provenance()
+    write_atomically(out / "recipe.json", json.dumps(saved, indent=2).encode())
+    write_log(out, losses)
+    return Fitted(out, losses, left_out)
+
+
+def fit(
+    policy: Policy,
+    batches: Sequence[Sequence[Group]],
+    config: LearnerConfig,
+    model: ModelConfig,
+    on_step: OnStep | None = None,
+) -> list[float]:
+    """One optimizer step a batch, in order.  Returns the loss of each, nats a learned token."""
+    learner = Learner(policy, config, num_updates=len(batches), gradient_checkpointing=model.gradient_checkpointing)
+    losses = []
+    for step, batch in enumerate(batches, start=1):
+        metrics = learner.update(batch, likelihood_loss, batch_size(batch, max_tokens=1))
+        losses.append(metrics["learner/loss"])
+        if on_step:
+            on_step(step, len(batches), metrics)
+    return losses
+
+
+def read_examples(data: TextDataConfig, policy: Policy) -> tuple[list[Group], int]:
+    """Rows as (what is read, what is learned), and how many were left out for their length.
+
+    Every row ends in the end token, which is learned.  With a prompt column and loss_on="answer" the prompt is read
+    only; otherwise all tokens but the first are learned.
+    """
+    columns = [data.text_column] + ([data.prompt_column] if data.prompt_column else [])
+    rows = read_rows(data.path, data.split, columns)
+    examples = []
+    for index, row in enumerate(rows.iter_rows(named=True)):
+        if any(not isinstance(value, str) for value in row.values()):
+            raise ValueError(f"{data.path}, row {index}: columns {', '.join(columns)} must be text, not {row}")
+        prompt = (
+            policy.tokenizer.encode(row[data.prompt_column], add_special_tokens=False) if data.prompt_column else []
+        )
+        answer = policy.tokenizer.encode(row[data.text_column], add_special_tokens=False)
+        examples.append(example(f"row {index}", prompt, answer, policy.end_ids[0], learn_prompt=data.loss_on == "all"))
+    limit = min(data.max_tokens, policy.max_context)
+    kept = [group for group in examples if group.num_tokens <= limit]
+    if not kept:
+        raise ValueError(f"{data.path}: every row is longer than {limit} tokens: raise data.max_tokens")
+    return kept, len(examples) - len(kept)
+
+
+def example(name: str, prompt: list[int], answer: list[int], end_id: int, *, learn_prompt: bool) -> Group:
+    """One row for the learner: the prompt (or the first token) is read, the rest and the end token are learned."""
+    tokens = [*prompt, *answer, end_id]
+    read = len(prompt) if prompt and not learn_prompt else 1
+    return Group(name, tuple(tokens[:read]), responses=(tuple(tokens[read:]),), advantages=(1.0,))
+
+
+def shuffled(examples: Sequence[Group], seed: int, epoch: int) -> list[Group]:
+    """The rows in the order of an epoch: a function of (seed, epoch)."""
+    order = list(examples)
+    random.Random(f"sft {seed} {epoch}").shuffle(order)
+    return order
+
+
+def batches_of(examples: Sequence[Group], tokens_per_step: int) -> Iterator[list[Group]]:
+    """Rows in order, gathered until the next would exceed `tokens_per_step`."""
+    batch: list[Group] = []
+    tokens = 0
+    for group in examples:
+        if batch and tokens + group.num_tokens > tokens_per_step:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(group)
+        tokens += group.num_tokens
+    if batch:
+        yield batch
+
+
+def write_log(out: Path, losses: Sequence[float]) -> None:
+    """training_log.jsonl: the loss of each step."""
+    lines = [json.dumps({"step": step, "loss": round(loss, 6)}) for step, loss in enumerate(losses, start=1)]
+    write_atomically(out / "training_log.jsonl", ("\n".join(lines) + "\n").encode())
