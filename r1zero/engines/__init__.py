@@ -1,0 +1,47 @@
+"""Who answers: prompts in, responses out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from r1zero.config import EngineConfig, SamplingConfig, nearest
+from r1zero.engines.fast import FastEngine
+from r1zero.engines.huggingface import HuggingFaceEngine
+from r1zero.models.load import Policy
+from r1zero.records import Prompt, Response
+
+
+class Engine(Protocol):
+    """Samples responses from a policy."""
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        samples: int,
+        sampling: SamplingConfig,
+        address: tuple[int | str, ...],
+        stop: Sequence[str] = (),
+        keep_stop: bool = True,
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> list[list[Response]]:
+        """`samples` responses to each prompt, [P][G].
+
+        Randomness is addressed by (address, problem, sample, position).  `on_tokens` is called with every count of
+        newly sampled tokens.  Raises ValueError for a prompt that leaves no room in the model's context.
+        """
+        ...
+
+
+ENGINES: dict[str, Callable[[EngineConfig, Policy], Engine]] = {
+    "fast": FastEngine,
+    "huggingface": HuggingFaceEngine,
+}
+
+
+def build_engine(config: EngineConfig, policy: Policy) -> Engine:
+    """The engine of that name over a policy.  Raises ValueError for an unknown name."""
+    if config.name not in ENGINES:
+        raise ValueError(f"engine.name={config.name!r}: {nearest(config.name, ENGINES)}")
+    return ENGINES[config.name](config, policy)

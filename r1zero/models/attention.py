@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
@@ -43,6 +43,8 @@ def attention(
     """The registered function: [1, H, N, D] queries to [1, N, H, D] outputs, arranged by `layout`."""
     layout: Layout | None = kwargs.pop("layout", None)
     scaling, window, softcap = kwargs.pop("scaling", None), kwargs.pop("sliding_window", None), kwargs.get("softcap")
+    if layout is None and kwargs.get("softcap") is not None:  # sdpa refuses it
+        return _softcapped(module, query, key, value, attention_mask, scaling, kwargs["softcap"]), None
     if layout is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
@@ -50,6 +52,39 @@ def attention(
         raise ValueError("attention dropout is not supported: set attention_dropout to 0 in the model's config")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     return layout.attend(layer, query, key, value, scale=scale, window=window, softcap=softcap), None
+
+
+def _softcapped(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None,
+    softcap: float,
+) -> Tensor:
+    """Plain attention with soft-capped scores, for calls without a layout.  [B, H, T, D] -> [B, T, H, D]"""
+    key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
+    scores = query @ key.transpose(-1, -2) * (scaling if scaling is not None else query.shape[-1] ** -0.5)
+    if attention_mask is None and query.shape[2] > 1:  # transformers leaves a purely causal mask out
+        attention_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    scores = softcap * torch.tanh(scores / softcap)
+    if attention_mask is not None:  # finite, since a padded row may see nothing at all
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    return (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).contiguous()
+
+
+def hidden_states(model: PreTrainedModel, input_ids_N: Tensor, position_ids_N: Tensor, layout: Layout) -> Tensor:
+    """Last hidden states of a flat row of tokens that attend as `layout` says.  [N] -> [N, D]"""
+    # A mask of four dimensions is passed on as it is; without one transformers would build one of N x N.
+    output = model.get_decoder()(
+        input_ids=input_ids_N[None],
+        position_ids=position_ids_N[None],
+        attention_mask=torch.zeros(1, 1, 1, 1, device=input_ids_N.device),
+        use_cache=False,
+        layout=layout,
+    )
+    return output.last_hidden_state[0]
 
 
 def register() -> None:
