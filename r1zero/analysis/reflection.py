@@ -43,7 +43,7 @@ reconsider, reanalyze, double-check, check again, think again, verify again, go 
 
 # Both, with inflections and spellings they miss, and the common words they leave out as prone to false positives.
 EXTENDED = """wait, hold on, hmm, hm, oops, aha, try again, check again, think again, verify again, look again,
-start over, let me check, let me verify, let me see, let me try, let's check, let's verify, go over the steps,
+start over, let me check, let me verify, let's check, let's verify, go over the steps,
 recheck*, re-check*, rethink*, re-think*, rethought, reevaluat*, re-evaluat*, reexamin*, re-examin*, reassess*,
 re-assess*, reconsider*, re-consider*, reanaly*, re-analy*, recalculat*, re-calculat*, recomput*, re-comput*,
 double-check*, double check*, backtrack*, another way, made a mistake, made an error, that's not right,
