@@ -83,7 +83,7 @@ def _generate(
         mask_BW[row, width - len(ids) :] = 1
     chooser = _Chooser(batch, policy, sampling)
     stopper = _Stopper(batch, policy, width, stops, on_tokens)
-    policy.model.generate(
+    policy.model.generate(  # type: ignore[operator]
         input_ids_BW.to(policy.device),
         attention_mask=mask_BW.to(policy.device),
         logits_processor=LogitsProcessorList([chooser]),

@@ -40,9 +40,9 @@ def make_requests(
             )
         if left < 1:
             raise ValueError(
-                f"problem {prompt.problem.id!r}: its prompt has {len(prompt.token_ids)} tokens, which leaves no room for "
-                f"a response in the model's context of {policy.max_context} tokens: leave this problem out, choose a "
-                "shorter template, or take a model with a longer context"
+                f"problem {prompt.problem.id!r}: its prompt has {len(prompt.token_ids)} tokens, which leaves no room "
+                f"for a response in the model's context of {policy.max_context} tokens: leave this problem out, "
+                "choose a shorter template, or take a model with a longer context"
             )
         limit = min(sampling.max_tokens, left)
         requests += [Request(prompt, s, stream_key(address, prompt.problem.id, s), limit) for s in range(samples)]

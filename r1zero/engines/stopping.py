@@ -51,7 +51,7 @@ def token_pieces(policy: Policy) -> list[str]:
 
 def decode(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> str:
     """Exactly the text that was sampled: special tokens stay visible and spaces are not tidied."""
-    text = tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    text = tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
     return text
 
