@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from r1zero.config import LearnerConfig
+from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of, token_logprobs
 from r1zero.models.packing import Packed, pack
@@ -153,12 +154,7 @@ class Learner:
         """Log-probabilities and entropies of the response tokens, [M] each, at the sampling temperature."""
         device_type = self.policy.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            hidden_ND = model.get_decoder()(
-                input_ids=packed.input_ids_N[None],
-                position_ids=packed.position_ids_N[None],
-                use_cache=False,
-                layout=packed,
-            ).last_hidden_state[0]
+            hidden_ND = hidden_states(model, packed.input_ids_N, packed.position_ids_N, packed)
         hidden_MD = hidden_ND.index_select(0, packed.predicting_M)
         return token_logprobs(head, hidden_MD, packed.target_ids_M, temperature=self.temperature)
 

@@ -30,9 +30,7 @@ def model_of(name, implementation=attention.NAME):
 
 def packed_logits(model, trees):
     packed = pack(trees)
-    hidden = model.get_decoder()(
-        input_ids=packed.input_ids_N[None], position_ids=packed.position_ids_N[None], use_cache=False, layout=packed
-    ).last_hidden_state[0]
+    hidden = attention.hidden_states(model, packed.input_ids_N, packed.position_ids_N, packed)
     return packed, hidden[packed.predicting_M]
 
 

@@ -15,7 +15,7 @@ def random_policy(padding):
 
 @pytest.fixture
 def policy():
-    """A two-layer Qwen2 with random weights and a tokenizer of 278 entries."""
+    """A two-layer Qwen2 with random weights and a tokenizer of some 270 entries."""
     return random_policy(padding=0)
 
 

@@ -17,7 +17,7 @@ def groups_of(seed=0, problems=3, size=4):
     rng = random.Random(seed)
 
     def ids(count):
-        return tuple(rng.randrange(278) for _ in range(count))
+        return tuple(rng.randrange(260) for _ in range(count))
 
     made = []
     for p in range(problems):
@@ -161,12 +161,12 @@ def test_a_nan_weight_blames_the_responses_it_reached(policy):
     learner = Learner(policy, CONFIG, num_updates=1)
     groups = [
         Group("fine", (5,), ((6, 7),), (1.0,)),
-        Group("bad", (5,), ((6, 277, 7),), (1.0,)),
+        Group("bad", (5,), ((6, 260, 7),), (1.0,)),
     ]
     with torch.no_grad():
-        policy.model.get_input_embeddings().weight[277] = float("nan")
-    learner.head = replace(learner.head, weight_VD=torch.randn(278, 32), vocab_size=277)  # untied: only inputs are bad
-    groups[1] = replace(groups[1], prompt_ids=(277,), responses=((6, 7),))
+        policy.model.get_input_embeddings().weight[260] = float("nan")
+    learner.head = replace(learner.head, weight_VD=torch.randn(260, 32), vocab_size=260)  # untied: only inputs are bad
+    groups[1] = replace(groups[1], prompt_ids=(260,), responses=((6, 7),))
     with pytest.raises(NonFiniteError, match="problem bad"):
         learner.update(groups, likelihood_loss, batch_size(groups, 12))
 
