@@ -192,6 +192,32 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class EvalConfig:
+    """`r1zero eval`: how good a model is on held-out problems."""
+
+    seed: int = knob(0, "all randomness of sampling derives from it")
+    num_problems: int = knob(512, "problems of each suite")
+    samples: int = knob(1, "responses per problem (k of avg@k and pass@k)")
+    held_out_only: bool = knob(
+        False, "of a file, ask only the problems that training on the same file would hold out; else its first ones"
+    )
+    device: str = knob("auto", "cpu, cuda or cuda:N; auto takes a GPU if there is one")
+    threads: int = knob(0, "CPU threads of torch; 0 leaves torch's choice")
+    out: str = knob("", "a directory for the rollouts and the config; without it only the table is printed")
+    model: ModelConfig = knob(ModelConfig, "who is asked")
+    task: TaskConfig = knob(TaskConfig, "what is asked")
+    template: TemplateConfig = knob(TemplateConfig, "how it is asked")
+    sampling: SamplingConfig = knob(SamplingConfig, "how responses are drawn")
+    engine: EngineConfig = knob(EngineConfig, "who draws them")
+    verb: typing.ClassVar[str] = "eval"
+
+    def __post_init__(self) -> None:
+        _require(self.num_problems >= 1, "num_problems", self.num_problems, "at least 1")
+        _require(self.samples >= 1, "samples", self.samples, "at least 1")
+        _require(self.sampling.max_tokens >= 1, "sampling.max_tokens", self.sampling.max_tokens, "at least 1")
+
+
+@dataclass(frozen=True)
 class CorpusConfig:
     """Dials of the generated Countdown corpus; r1zero/tasks/corpus.py shows what each looks like in text.  Shares are 0 to 1."""
 
