@@ -7,6 +7,7 @@ A part is written beside its final name and renamed, so a reader never sees half
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import io
 import json
@@ -221,7 +222,7 @@ def append_metrics(run_dir: Path, row: Mapping[str, Any]) -> None:
     """
     if not isinstance(row.get("step"), int):
         raise ValueError(f"a metrics row needs an integer `step`, got {row.get('step')!r}")
-    line = (json.dumps({key: _jsonable(value) for key, value in row.items()}, allow_nan=False) + "\n").encode()
+    line = (json.dumps(jsonable(row), allow_nan=False) + "\n").encode()
     path = Path(run_dir) / "metrics.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab", buffering=0) as handle:
@@ -236,10 +237,23 @@ def append_metrics(run_dir: Path, row: Mapping[str, Any]) -> None:
             raise
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A value as JSON has it: records become objects, tuples lists, undefined and infinite numbers null.
+
+    >>> jsonable({"a": (1, math.nan)})
+    {'a': [1, None]}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
     if hasattr(value, "item"):  # numpy and torch scalars
         value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

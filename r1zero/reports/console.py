@@ -5,7 +5,6 @@ On a terminal the progress is two lines that redraw themselves; in a file or a p
 
 from __future__ import annotations
 
-import dataclasses
 import json as json_format
 import math
 import time
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from r1zero.analysis.statistics import Interval, short
+from r1zero.store import jsonable
 
 
 class TrainingProgress:
@@ -159,7 +159,7 @@ def print_table(
     """Print rows as a table, or with `json` as a list of objects named by the columns (intervals with their bounds)."""
     console = console or Console()
     if json:
-        objects = [{name: plain_value(value) for name, value in zip(columns, row, strict=True)} for row in rows]
+        objects = [{name: jsonable(value) for name, value in zip(columns, row, strict=True)} for row in rows]
         console.file.write(json_format.dumps(objects, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return
     console.print(as_table(columns, rows, title=title))
@@ -187,18 +187,3 @@ def show_value(value: Any) -> str:
     if isinstance(value, Interval) and abs(value.estimate) > 1:
         return f"{value:,.0f}"
     return str(value)
-
-
-def plain_value(value: Any) -> Any:
-    """A value as JSON has it: records become objects, undefined numbers null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain_value(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

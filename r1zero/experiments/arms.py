@@ -1,0 +1,103 @@
+"""Arms of an experiment: runs that differ only in their seed, and what makes runs comparable at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1zero.experiments.recorded import RecordedRun
+
+BOOKKEEPING = {"seed", "run.dir", "run.threads", "checkpoint.every", "checkpoint.keep"}  # not what an experiment varies
+MUST_AGREE = ("model.path", "task.", "evaluation.")  # or the numbers do not mean the same
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ only in their seed."""
+
+    label: str
+    runs: tuple[RecordedRun, ...]
+
+
+def check_comparable(runs: Sequence[RecordedRun]) -> None:
+    """Raise ValueError where model, task, decoding or problems differ, or there is nothing to compare."""
+    if len(runs) < 2:
+        raise ValueError("compare needs at least two runs: r1zero compare RUN RUN [...]")
+    seen: set[Path] = set()
+    for run in runs:
+        if run.dir.resolve() in seen:
+            raise ValueError(f"{run.dir} is given twice: compare needs different runs")
+        seen.add(run.dir.resolve())
+        if not any(run.evaluation_steps(suite) for suite in run.suites):
+            raise ValueError(f"{run.dir} has no stored held-out evaluation (eval/*.parquet): train it further")
+    first = runs[0]
+    for run in runs[1:]:
+        for key in sorted(first.config.keys() | run.config.keys()):
+            if key.startswith(MUST_AGREE) and key != "evaluation.every":
+                here, there = first.config.get(key), run.config.get(key)
+                if here != there:
+                    raise ValueError(
+                        f"{first.name} and {run.name} are not comparable: {key} is {here!r} in one and {there!r} in "
+                        "the other, so their accuracies do not measure the same; train or evaluate both alike"
+                    )
+        if not set(first.suites) & set(run.suites):
+            raise ValueError(f"{first.name} and {run.name} were evaluated on different suites")
+
+
+def group_arms(runs: Sequence[RecordedRun]) -> tuple[list[Arm], list[str]]:
+    """Runs gathered by config without seed, in the order given; a config run twice with one seed is two arms."""
+    grouped: dict[tuple, list[RecordedRun]] = {}
+    for run in runs:
+        key = tuple(sorted((k, repr(v)) for k, v in run.config.items() if k not in BOOKKEEPING))
+        grouped.setdefault(key, []).append(run)
+    groups = [tuple(group) for group in grouped.values()]
+    notes = []
+    if any(len({run.seed for run in group}) < len(group) for group in groups):
+        groups = [(run,) for run in runs]
+        notes.append("runs of the same config and seed are compared one by one")
+    varied = _varied_keys([group[0] for group in groups])
+    arms = []
+    for group in groups:
+        values = ", ".join(str(group[0].config.get(key)) for key in varied[:3])
+        arms.append(Arm(group[0].name if len(group) == 1 else values or _common_name(group), group))
+    labels = [arm.label for arm in arms]
+    if len(set(labels)) < len(labels):  # the same directory name in different places
+        arms = [Arm(str(arm.runs[0].dir), arm.runs) for arm in arms]
+    return arms, notes
+
+
+def config_differences(arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
+    """The knobs in which the arms differ, with each arm's value; a knob that a run does not have is None."""
+    keys = _varied_keys([arm.runs[0] for arm in arms])
+    return {key: {arm.label: arm.runs[0].config.get(key) for arm in arms} for key in keys}
+
+
+def _varied_keys(runs: Sequence[RecordedRun]) -> list[str]:
+    keys = dict.fromkeys(key for run in runs for key in run.config if key not in BOOKKEEPING)
+    return [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
+
+
+def _common_name(group: Sequence[RecordedRun]) -> str:
+    names = [run.name for run in group]
+    prefix = "".join(c[0] for c in _while_equal(zip(*names, strict=False)))
+    return prefix.rstrip("-_ ").removesuffix("seed").rstrip("-_ ") or names[0]
+
+
+def _while_equal(columns: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    for column in columns:
+        if len(set(column)) > 1:
+            return
+        yield column
+
+
+def paired_runs(baseline: Arm, other: Arm) -> list[tuple[RecordedRun, RecordedRun]]:
+    """Runs of both arms with the same seed; two single runs always pair.  Raises ValueError when none do."""
+    by_seed = {run.seed: run for run in other.runs}
+    pairs = [(run, by_seed[run.seed]) for run in baseline.runs if run.seed in by_seed]
+    if pairs:
+        return pairs
+    if len(baseline.runs) == len(other.runs) == 1:
+        return [(baseline.runs[0], other.runs[0])]
+    raise ValueError(f"{baseline.label} and {other.label} have no seed in common: runs are paired by seed")

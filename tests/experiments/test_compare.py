@@ -1,0 +1,165 @@
+"""Comparison of runs: pairing, refusals, seeds, and numbers worked out by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import shutil
+
+import pytest
+from rich.console import Console
+
+from r1zero.analysis.statistics import mcnemar_exact, mean_interval
+from r1zero.experiments.compare import as_dict, compare, render
+from r1zero.experiments.recorded import load_run, problem_shares
+
+GRPO = {"objective": {"name": "grpo"}}
+SMALL = {"steps": 4, "every": 2, "problems": 24}
+
+
+def seeded(seed: int, **settings: object) -> dict:
+    return {"seed": seed} | settings
+
+
+def printed(comparison) -> str:
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    console.print(render(comparison))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_two_runs_are_paired_over_the_same_problems(fake_run):
+    a, b = fake_run("a", **SMALL), fake_run("b", GRPO, accuracy=(0.17, 0.9), **SMALL)
+    suite = compare([a, b]).suites[0]
+    shares = [problem_shares(load_run(run).evaluation("countdown", 4)) for run in (a, b)]
+    gained = sum(shares[1][p][0] > shares[0][p][0] for p in shares[0])
+    lost = sum(shares[1][p][0] < shares[0][p][0] for p in shares[0])
+    difference = suite.differences[0]
+    assert (suite.step, suite.num_problems, difference.num_seeds) == (4, 24, 1)
+    assert (difference.better, difference.worse) == (gained, lost)
+    assert difference.interval.estimate == pytest.approx((gained - lost) / 24)
+    assert difference.p_value == pytest.approx(mcnemar_exact(gained, lost))
+    metrics = load_run(b).rows[-1]
+    assert suite.results[1].last.estimate == pytest.approx(metrics["eval/countdown/accuracy"])
+    assert suite.results[1].last.low == pytest.approx(metrics["eval/countdown/accuracy_low"])
+
+
+def test_runs_that_differ_only_by_seed_are_one_arm_paired_by_seed(fake_run):
+    runs = [fake_run(f"dr-{s}", seeded(s), **SMALL) for s in range(3)]
+    runs += [fake_run(f"grpo-{s}", seeded(s, **GRPO), accuracy=(0.17, 0.8), **SMALL) for s in (2, 0, 1)]
+    comparison = compare(runs)
+    suite = comparison.suites[0]
+    assert [result.arm for result in suite.results] == ["dr_grpo", "grpo"]
+    assert suite.results[1].seeds == (2, 0, 1)
+    ends = {run.name: load_run(run).rows[-1]["eval/countdown/accuracy"] for run in runs}
+    gaps = [ends[f"grpo-{s}"] - ends[f"dr-{s}"] for s in range(3)]
+    expected = mean_interval(gaps)
+    difference = suite.differences[0]
+    assert difference.num_seeds == 3
+    assert (difference.interval.low, difference.interval.high) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
+    assert difference.p_value == 0.25 and difference.better == 3  # 2 of the 2^3 sign patterns are as extreme
+    assert not any("single-seed" in note for note in comparison.notes)
+
+
+def test_seeds_of_one_config_are_summarised_without_a_pair(fake_run):
+    comparison = compare([fake_run(f"dr-seed{s}", seeded(s), **SMALL) for s in range(2)])
+    assert comparison.suites[0].differences == () and comparison.suites[0].results[0].arm == "dr"
+    assert any("one arm" in note for note in comparison.notes)
+
+
+def test_a_single_seed_is_said_to_be_one(fake_run):
+    comparison = compare([fake_run("a", **SMALL), fake_run("b", GRPO, **SMALL)])
+    assert any("single-seed" in note for note in comparison.notes)
+
+
+def test_the_differing_knobs_are_named_with_both_values(fake_run):
+    settings = {"objective": {"name": "grpo"}, "learner": {"lr": 3e-5}}
+    comparison = compare([fake_run("a", **SMALL), fake_run("b", settings, **SMALL)])
+    assert comparison.config_differences == {
+        "objective.name": {"a": "dr_grpo", "b": "grpo"},
+        "learner.lr": {"a": 1e-6, "b": 3e-5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"model": {"path": "other"}}, r"model\.path is 'tiny-search' in one and 'other'"),
+        ({"task": {"number_max": 9}}, r"task\.number_max is 25 in one and 9"),
+        ({"evaluation": {"temperature": 0.0}}, r"evaluation\.temperature is 1\.0 in one and 0\.0"),
+        ({"evaluation": {"max_tokens": 64}}, r"evaluation\.max_tokens"),
+        ({"seed": 1, "objective": {"name": "grpo"}}, "different held-out problems .0 in common of 24 and 24"),
+    ],
+)
+def test_what_is_not_comparable_is_refused_with_the_reason(fake_run, settings, why):
+    with pytest.raises(ValueError, match=why):
+        compare([fake_run("a", **SMALL), fake_run("b", settings, **SMALL)])
+
+
+def test_too_few_missing_and_unevaluated_runs_are_refused(fake_run, tmp_path):
+    a = fake_run("a", **SMALL)
+    with pytest.raises(ValueError, match="at least two runs"):
+        compare([a])
+    with pytest.raises(ValueError, match="given twice"):
+        compare([a, a])
+    with pytest.raises(ValueError, match="no run directory"):
+        compare([a, tmp_path / "nowhere"])
+    with pytest.raises(ValueError, match="no stored held-out evaluation"):
+        compare([a, fake_run("b", evaluates=False, **SMALL)])
+
+
+def test_an_interrupted_run_is_compared_at_the_last_step_both_have(fake_run):
+    a, b = fake_run("a", **SMALL), fake_run("b", GRPO, stopped_at=3, **SMALL)
+    comparison = compare([a, b])
+    assert comparison.suites[0].step == 2
+    notes = " ".join(comparison.notes)
+    assert "compared at step 2" in notes and "not finished: b" in notes
+
+
+def test_lost_evaluation_parts_move_the_comparison_to_an_earlier_step(fake_run):
+    a, b = fake_run("a", **SMALL), fake_run("b", GRPO, **SMALL)
+    (b / "eval" / "step-000004.parquet").unlink()
+    assert compare([a, b]).suites[0].step == 2
+    shutil.rmtree(b / "eval")
+    with pytest.raises(ValueError, match="no stored held-out evaluation"):
+        compare([a, b])
+
+
+def test_tokens_at_equal_reward_by_hand(fake_run):
+    """Rewards .2, .6 (running mean .4) and .4 at once: the level both reach is .4, at step 2 and step 1."""
+    runs = []
+    for name, settings, rewards, tokens in [("a", {}, (0.2, 0.6), (100, 140)), ("b", GRPO, (0.4, 0.4), (90, 80))]:
+        run = fake_run(name, settings, steps=2, every=2, problems=4)
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for row, reward, length in zip(rows[1:], rewards, tokens, strict=True):
+            row |= {"reward/mean": reward, "response/tokens_mean": length}
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        runs.append(run)
+    equal = compare(runs).equal_reward
+    assert equal is not None and equal.level == pytest.approx(0.4)
+    assert equal.steps == {"a": 2, "b": 1} and equal.tokens == {"a": 120.0, "b": 90.0}
+
+
+def test_differently_defined_rewards_have_no_equal_level(fake_run):
+    comparison = compare([fake_run("a", **SMALL), fake_run("b", {"reward": {"wrong_answer": 0.1}}, **SMALL)])
+    assert comparison.equal_reward is None and any("rewards are defined differently" in n for n in comparison.notes)
+
+
+def test_the_printed_comparison_states_difference_interval_and_method(fake_run):
+    comparison = compare([fake_run("a", **SMALL), fake_run("b", GRPO, **SMALL)])
+    text = " ".join(printed(comparison).split())
+    assert "countdown, 24 held-out problems" in text and "b minus a: " in text
+    assert "McNemar exact test" in text and "objective.name dr_grpo grpo" in text
+    assert json.loads(json.dumps(as_dict(comparison), allow_nan=False))["suites"][0]["step"] == 4
+
+
+def test_undefined_numbers_do_not_stop_a_comparison(fake_run):
+    run = fake_run("b", GRPO, **SMALL)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows[1] |= {"reward/mean": None}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert math.isnan(load_run(run).series("reward/mean")[1][0])
+    assert printed(compare([fake_run("a", **SMALL), run]))
