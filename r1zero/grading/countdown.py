@@ -60,7 +60,7 @@ def read_gold(gold: str) -> tuple[tuple[int, ...], int]:
     wanted = 'a Countdown gold reads {"nums": [3, 8, 5], "target": 29}'
     try:
         parts = json.loads(gold)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not JSON, an integer of thousands of digits, nested too deeply
         raise ValueError(f"gold {_short(gold)!r} is not JSON: {wanted}") from None
     if not isinstance(parts, dict) or "nums" not in parts or "target" not in parts:
         raise ValueError(f"gold {_short(gold)!r} lacks `nums` or `target`: {wanted}")

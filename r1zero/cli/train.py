@@ -1,0 +1,111 @@
+"""`r1zero train`: one run, or one a seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r1zero.cli.recipes import recipe_name, resolve
+from r1zero.cli.verb import Arguments, Option, Verb
+from r1zero.config import TrainConfig
+
+if TYPE_CHECKING:
+    from r1zero.training.run import Run
+
+
+def run(arguments: Arguments) -> int:
+    """Train, report, and say where; 1 when a run was stopped before its last step."""
+    config = resolve(VERB, arguments)
+    recipe = recipe_name(arguments.positionals[0] if arguments.positionals else VERB.default_recipe)
+    configs = one_a_seed(config, recipe, arguments.count("seeds", 1))
+    runs = []
+    for index, one in enumerate(configs, start=1):
+        title = f"{one.objective.name} seed {one.seed}" + (f" ({index}/{len(configs)})" if len(configs) > 1 else "")
+        runs.append(train_and_report(one, title))
+        if not runs[-1].finished:
+            break
+    from r1zero.reports.console import print_table
+
+    print_table(*summary(runs), json=arguments.has("json"))
+    return 0 if len(runs) == len(configs) and runs[-1].finished else 1
+
+
+def one_a_seed(config: TrainConfig, recipe: str, seeds: int) -> list[TrainConfig]:
+    """The config with its directory decided; with several seeds one config each, in DIR/seed-K."""
+    name = f"runs/{recipe}-{config.objective.name}"
+    if seeds == 1:
+        return [with_directory(config, config.seed, config.run.dir or f"{name}-seed{config.seed}")]
+    home = config.run.dir or name
+    return [with_directory(config, seed, f"{home}/seed-{seed}") for seed in range(config.seed, config.seed + seeds)]
+
+
+def with_directory(config: TrainConfig, seed: int, directory: str) -> TrainConfig:
+    return dataclasses.replace(config, seed=seed, run=dataclasses.replace(config.run, dir=directory))
+
+
+def train_and_report(config: TrainConfig, title: str) -> Run:
+    """One run with live progress, and its HTML page when it has got to the end."""
+    from r1zero.reports.console import TrainingProgress
+    from r1zero.training.loop import train
+
+    with TrainingProgress(config.steps, title) as progress:
+        finished = train(config, progress)
+    if finished.finished:
+        write_page(finished.dir)
+    return finished
+
+
+def write_page(run_dir: Path) -> None:
+    """RUN/report.html; what goes wrong there costs a line, not the run."""
+    from r1zero.reports.html import write_report
+
+    try:
+        write_report([run_dir], run_dir / "report.html")
+    except (ValueError, OSError) as error:
+        print(f"r1zero: no report for {run_dir}: {error}", file=sys.stderr)
+
+
+def summary(runs: list[Run]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows: held-out accuracy before and after, where the results are."""
+    from r1zero.analysis.statistics import Interval
+
+    rows = []
+    for run in runs:
+        evaluated = [row for row in run.metrics if any(key.startswith("eval/") for key in row)]
+        suites = [key.split("/")[1] for key in evaluated[0] if key.endswith("/accuracy")] if evaluated else []
+        for suite in suites:
+            ends = ("accuracy", "accuracy_low", "accuracy_high")
+            before, after = (
+                Interval(*(row.get(f"eval/{suite}/{end}", math.nan) for end in ends))
+                for row in (evaluated[0], evaluated[-1])
+            )
+            rows.append([str(run.dir), run.steps_done, suite, before, after])
+    return ["run", "steps", "suite", "accuracy before", "accuracy after"], rows
+
+
+VERB = Verb(
+    name="train",
+    summary="reinforcement learning of a base model with rule-checked rewards",
+    usage="[RECIPE] [--section.key VALUE ...]",
+    run=run,
+    positionals=(0, 1),
+    options=(
+        Option("seeds", "N", "train N runs one after another, of seeds seed, seed+1, ..., into DIR/seed-K"),
+        Option("json", "", "print the closing table as JSON"),
+    ),
+    config_type=TrainConfig,
+    default_recipe="quickstart",
+    details="""
+RECIPE is the name of a shipped recipe, a TOML file, or the config.json or directory of a run; without it, quickstart.
+
+A directory that holds an unfinished run of the same config is continued from its last checkpoint. Ctrl-C finishes the
+step, saves, and exits with 1; the same command continues.
+
+  r1zero train                                        the laptop default
+  r1zero train --objective.name grpo --seeds 5        another objective, five seeds
+  r1zero train mine.toml --learner.lr 1e-5 --run.dir runs/mine
+""",
+)
