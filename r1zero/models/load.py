@@ -97,7 +97,7 @@ def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
     return Policy(model, tokenizer, vocab_size, tuple(sorted(ends)), int(context))
 
 
-def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens."""
     state = {
         name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype)

@@ -6,10 +6,10 @@ Letters: N tokens of a packed row, M response tokens, B responses, T tokens of t
 from __future__ import annotations
 
 import copy
-import time
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,6 +35,14 @@ class NonFiniteError(RuntimeError):
     def __init__(self, message: str, groups: Sequence[Group]):
         super().__init__(message)
         self.groups = tuple(groups)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one optimizer step reports."""
+
+    metrics: dict[str, float]
+    num_tokens: int  # prompt and response tokens that were computed
 
 
 class Learner:
@@ -73,13 +81,12 @@ class Learner:
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0  # what is sampled is what is scored
 
-    def update(self, groups: Sequence[Group], loss: Loss, size: BatchSize) -> dict[str, float]:
-        """One optimizer step on `groups`, accumulated over micro-batches.  Returns metrics.
+    def update(self, groups: Sequence[Group], loss: Loss, size: BatchSize) -> Update:
+        """One optimizer step on `groups`, accumulated over micro-batches.
 
         `size` counts the whole step, of which `groups` may be the part that has a gradient.  Raises NonFiniteError
         before the weights are touched.
         """
-        started = time.perf_counter()
         rate = learning_rate(self.config, self.updates_done, self.num_updates)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
@@ -91,8 +98,8 @@ class Learner:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.updates_done += 1
-        metrics = {"grad/norm": norm, "learner/lr": rate, "learner/loss": sums["loss"]}
-        return metrics | _means(sums) | {"seconds": time.perf_counter() - started, "tokens": sums["tokens_seen"]}
+        metrics = {"grad/norm": norm, "learner/lr": rate, "learner/loss": sums["loss"]} | _means(sums)
+        return Update(metrics, int(sums["tokens_computed"]))
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group]) -> list[Group]:
@@ -131,7 +138,7 @@ class Learner:
             sampler_BT = packed.padded(_flat([g.sampler_logprobs for g in batch], logprobs_M))
             gap_BT = kl_k3(sampler_BT, tokens.old_logprobs_BT)
             sums["kl_sampler_learner"] = (gap_BT * tokens.mask_BT).sum()
-        return {name: float(v) for name, v in sums.items()} | {"tokens_seen": len(packed.input_ids_N)}
+        return {name: float(v) for name, v in sums.items()} | {"tokens_computed": len(packed.input_ids_N)}
 
     def _token_batch(self, batch: list[Group], packed: Packed, logprobs_M: Tensor) -> TokenBatch:
         old_M = logprobs_M.detach()
@@ -196,7 +203,7 @@ def _flat(values: Sequence[tuple[tuple[float, ...], ...] | None], like: Tensor) 
 
 
 def _means(sums: Counter[str]) -> dict[str, float]:
-    """Token sums of a step as `policy/...` metrics; what has no tokens is left out."""
+    """Token sums of a step as `policy/...` metrics, NaN where there were no tokens."""
     positive, negative = sums["tokens_positive"], sums["tokens_negative"]
     ratios = {
         "policy/entropy": (sums["entropy"], sums["tokens"]),
@@ -207,7 +214,7 @@ def _means(sums: Counter[str]) -> dict[str, float]:
     }
     if "kl_reference" in sums:
         ratios["policy/kl_reference"] = (sums["kl_reference"], sums["tokens"])
-    return {name: part / whole for name, (part, whole) in ratios.items() if whole}
+    return {name: part / whole if whole else math.nan for name, (part, whole) in ratios.items()}
 
 
 def _blame(batch: list[Group], packed: Packed, tokens: TokenBatch, value: float) -> str:

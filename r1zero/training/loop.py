@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,7 +21,7 @@ import torch
 from r1zero.analysis.metrics import LengthReference, length_reference, rollout_metrics
 from r1zero.config import TrainConfig
 from r1zero.engines import build_engine
-from r1zero.evaluation.ask import Asked, ask
+from r1zero.evaluation.ask import ask
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
 from r1zero.objectives import Objective, build_objective
@@ -135,7 +136,7 @@ class Trainer:
         )
         rollouts_PG = with_advantages(asked.rollouts_PG, self.objective)
         rollouts = [rollout for group in rollouts_PG for rollout in group]
-        learned = self._learn(rollouts_PG, step)
+        learned, learner_seconds, learner_tokens = self._learn(rollouts_PG)
         if self.reference is None:
             self.reference = length_reference(rollouts)
         self._store("train", step, rollouts)
@@ -148,19 +149,31 @@ class Trainer:
                 len(asked.dropped),
                 asked.dropped[0],
             )
-        return metrics | _speeds(asked, learned, rollouts, time.perf_counter() - started)
+        sampled = sum(rollout.response.num_tokens for rollout in rollouts)
+        return metrics | {
+            "speed/rollout_tokens_per_s": sampled / asked.sampling_seconds,
+            "speed/learner_tokens_per_s": learner_tokens / learner_seconds,
+            "speed/rollout_s": asked.sampling_seconds,
+            "speed/grade_s": asked.grading_seconds,
+            "speed/learn_s": learner_seconds,
+            "speed/step_s": time.perf_counter() - started,
+        }
 
-    def _learn(self, rollouts_PG: list[list[Rollout]], step: int) -> dict[str, float]:
-        """`updates_per_rollout` optimizer steps over the step's groups, a part of the problems in each."""
-        config = self.config
+    def _learn(self, rollouts_PG: list[list[Rollout]]) -> tuple[dict[str, float], float, int]:
+        """`updates_per_rollout` optimizer steps over the step's groups, a part of the problems in each.
+
+        Returns the updates' mean metrics, the seconds they took and the tokens they computed.
+        """
+        config, started = self.config, time.perf_counter()
         groups = [as_group(group) for group in rollouts_PG]
         if config.learner.updates_per_rollout > 1:
             groups = self.learner.score(groups)
-        totals: list[dict[str, float]] = []
+        updates = []
         for part in split_evenly(groups, config.learner.updates_per_rollout):
             size = batch_size(part, config.sampling.max_tokens)
-            totals.append(self.learner.update(with_gradient(part, self.objective), self.objective.loss, size))
-        return _combine(totals)
+            updates.append(self.learner.update(with_gradient(part, self.objective), self.objective.loss, size))
+        means = {name: _mean([update.metrics[name] for update in updates]) for name in updates[0].metrics}
+        return means, time.perf_counter() - started, sum(update.num_tokens for update in updates)
 
     def _evaluate(self, step: int) -> dict[str, float]:
         config = self.config
@@ -257,24 +270,7 @@ def _held_out_problems(config: TrainConfig) -> list[Problem]:
     return build_task(task, config.seed, whole_file=True).problems("eval", 0, settings.num_problems)
 
 
-def _combine(totals: list[dict[str, float]]) -> dict[str, float]:
-    """Means over the step's updates; seconds and tokens are summed."""
-    names = {name for total in totals for name in total}
-    combined = {}
-    for name in sorted(names):
-        values = [total[name] for total in totals if name in total]
-        combined[name] = sum(values) if name in ("seconds", "tokens") else sum(values) / len(values)
-    return combined
-
-
-def _speeds(asked: Asked, learned: dict[str, float], rollouts: list[Rollout], seconds: float) -> dict[str, float]:
-    sampled = sum(rollout.response.num_tokens for rollout in rollouts)
-    learn_seconds, learn_tokens = learned.pop("seconds"), learned.pop("tokens")
-    return {
-        "speed/rollout_tokens_per_s": sampled / max(asked.sampling_seconds, 1e-9),
-        "speed/learner_tokens_per_s": learn_tokens / max(learn_seconds, 1e-9),
-        "speed/rollout_s": asked.sampling_seconds,
-        "speed/grade_s": asked.grading_seconds,
-        "speed/learn_s": learn_seconds,
-        "speed/step_s": seconds,
-    }
+def _mean(values: list[float]) -> float:
+    """The mean of what is defined: an update without a gradient has no entropy, for one."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan

@@ -62,7 +62,7 @@ def fit(
     learner = Learner(policy, config, num_updates=len(batches), gradient_checkpointing=model.gradient_checkpointing)
     losses = []
     for step, batch in enumerate(batches, start=1):
-        metrics = learner.update(batch, likelihood_loss, batch_size(batch, max_tokens=1))
+        metrics = learner.update(batch, likelihood_loss, batch_size(batch, max_tokens=1)).metrics
         losses.append(metrics["learner/loss"])
         if on_step:
             on_step(step, len(batches), metrics)

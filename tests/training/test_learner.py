@@ -36,7 +36,7 @@ def gradients(policy, groups, loss, *, config=CONFIG, **options):
         kept.update({n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None})
 
     learner.optimizer.step = keep
-    metrics = learner.update(groups, loss, batch_size(groups, max_tokens=12))
+    metrics = learner.update(groups, loss, batch_size(groups, max_tokens=12)).metrics
     return kept, metrics
 
 
@@ -114,8 +114,8 @@ def test_the_clip_acts_on_the_second_update_of_a_rollout(policy):
     learner = Learner(policy, replace(CONFIG, lr=0.05), num_updates=2)
     groups = learner.score(groups_of())
     size = batch_size(groups, 12)
-    first = learner.update(groups, OBJECTIVES["grpo"].loss, size)
-    second = learner.update(groups, OBJECTIVES["grpo"].loss, size)
+    first = learner.update(groups, OBJECTIVES["grpo"].loss, size).metrics
+    second = learner.update(groups, OBJECTIVES["grpo"].loss, size).metrics
     assert first["policy/clip_share"] == 0.0
     assert second["policy/clip_share"] > 0.1
 
@@ -124,8 +124,8 @@ def test_the_divergence_to_the_frozen_reference_starts_at_zero_and_grows(policy)
     learner = Learner(policy, replace(CONFIG, lr=0.01), num_updates=2, with_reference=True)
     groups, objective = groups_of(), replace(OBJECTIVES["grpo"], kl_coef=0.01)
     size = batch_size(groups, 12)
-    assert learner.update(groups, objective.loss, size)["policy/kl_reference"] == pytest.approx(0, abs=1e-6)
-    assert learner.update(groups, objective.loss, size)["policy/kl_reference"] > 1e-4
+    assert learner.update(groups, objective.loss, size).metrics["policy/kl_reference"] == pytest.approx(0, abs=1e-6)
+    assert learner.update(groups, objective.loss, size).metrics["policy/kl_reference"] > 1e-4
 
 
 def test_the_sampler_divergence_is_zero_when_the_sampler_is_the_learner(policy):

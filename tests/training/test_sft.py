@@ -61,7 +61,7 @@ def test_long_rows_are_left_out_and_counted(tmp_path, rows, policy):
     data = TextDataConfig(path=str(rows), prompt_column="question", text_column="answer", max_tokens=50)
     examples, left_out = read_examples(data, policy)
     assert (len(examples), left_out) == (9, 1)
-    with pytest.raises(ValueError, match="raise data.max_tokens"):
+    with pytest.raises(ValueError, match=r"raise data\.max_tokens"):
         read_examples(TextDataConfig(path=str(rows), text_column="answer", max_tokens=1), policy)
 
 
