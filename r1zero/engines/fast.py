@@ -20,7 +20,7 @@ from r1zero.engines.kv_cache import DecodeLayout, KeyValueCache, PrefillLayout
 from r1zero.engines.requests import Request, make_requests, make_response
 from r1zero.engines.sampling import draw
 from r1zero.engines.stopping import StopStrings, stop_strings, token_pieces
-from r1zero.models.attention import Layout
+from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of
 from r1zero.records import Prompt, Response
@@ -79,14 +79,11 @@ class _Sampler:
 
     def __init__(self, policy: Policy, head: Head, sampling: SamplingConfig, stops: StopStrings | None) -> None:
         self.policy, self.head, self.sampling, self.stops = policy, head, sampling, stops
-        self.decoder = policy.model.get_decoder()
         self.meaning_V = torch.zeros(policy.vocab_size, dtype=torch.uint8)
         if stops is not None:
             self.meaning_V[stops.completing_V] = CANDIDATE
         self.meaning_V[list(policy.end_ids)] = END
         self.meaning_V = self.meaning_V.to(policy.device)
-        # A mask of four dimensions is passed on as it is: without it transformers would build one of N x N.
-        self.no_mask = torch.zeros(1, 1, 1, 1, device=policy.device)
 
     def run(
         self, requests: Sequence[Request], max_concurrent: int, on_tokens: Callable[[int], None] | None
@@ -122,7 +119,7 @@ class _Sampler:
             layout = PrefillLayout([len(ids) for ids in prompts[chunk]], copies, cache, row)
             row += sum(copies)
             flat = torch.tensor([id for ids in prompts[chunk] for id in ids], device=self.policy.device)
-            hidden_PD = self.forward(flat, layout.position_ids, layout)[layout.last_P]
+            hidden_PD = hidden_states(self.policy.model, flat, layout.position_ids, layout)[layout.last_P]
             logits.append(self.head.logits(hidden_PD).repeat_interleave(layout.copies_P, dim=0))
         return Cohort(members, [requests[i] for i in members], cache), torch.cat(logits)
 
@@ -131,21 +128,10 @@ class _Sampler:
         caches = [cohort.cache for cohort in cohorts]
         ids_N = torch.cat([cohort.newest_N for cohort in cohorts])
         positions_N = torch.cat([cache.positions_N for cache in caches])
-        hidden_ND = self.forward(ids_N, positions_N, DecodeLayout(caches))
+        hidden_ND = hidden_states(self.policy.model, ids_N, positions_N, DecodeLayout(caches))
         for cache in caches:
             cache.advance()
         return self.head.logits(hidden_ND)
-
-    def forward(self, ids_N: Tensor, positions_N: Tensor, layout: Layout) -> Tensor:
-        """Last hidden states of a flat row of tokens.  [N, D]"""
-        output = self.decoder(
-            input_ids=ids_N[None],
-            position_ids=positions_N[None],
-            attention_mask=self.no_mask,
-            use_cache=False,
-            layout=layout,
-        )
-        return output.last_hidden_state[0]
 
     def sample(self, logits_NV: Tensor, cohorts: Sequence[Cohort]) -> dict[int, Sampled]:
         """Draw a token for every row; rows that are finished leave."""
