@@ -1,0 +1,58 @@
+# Everything a new user needs; PYTHON may be any of 3.11, 3.12, 3.13.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUNS   ?= runs/quickstart
+SEED   ?= 0
+
+.PHONY: help install quickstart test test-slow check bench seeds clean
+
+help:
+	@echo "make quickstart   install, train the shipped model with Dr. GRPO and with GRPO, compare, report"
+	@echo "make test         install what tests need and run them"
+	@echo "make test-slow    the long tests"
+	@echo "make check        formatting, lint, types"
+	@echo "make bench        speed and memory against other implementations (installs TRL)"
+	@echo "make seeds        the quickstart's Dr. GRPO run in five seeds"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of dependencies: reinstalled when pyproject.toml or constraints.txt changes.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@ $(VENV)/.installed
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed
+
+quickstart: $(VENV)/.installed
+	$(BIN)/r1zero train quickstart --objective.name dr_grpo --seed $(SEED) --run.dir $(RUNS)/dr_grpo-seed$(SEED)
+	$(BIN)/r1zero train quickstart --objective.name grpo --seed $(SEED) --run.dir $(RUNS)/grpo-seed$(SEED)
+	$(BIN)/r1zero compare $(RUNS)/dr_grpo-seed$(SEED) $(RUNS)/grpo-seed$(SEED)
+	$(BIN)/r1zero report $(RUNS)/dr_grpo-seed$(SEED) $(RUNS)/grpo-seed$(SEED) --out $(RUNS)/report-seed$(SEED).html
+
+seeds: $(VENV)/.installed
+	$(BIN)/r1zero train quickstart --objective.name dr_grpo --seeds 5 --run.dir $(RUNS)/five-seeds
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
