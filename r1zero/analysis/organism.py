@@ -1,6 +1,6 @@
 """Is a tiny model a good model organism?  What its Countdown traces show about arithmetic, checking, searching and stopping.
 
-A trace of the generated corpus writes calculations as "25 * 4 = 100" and checks as "93 vs 95, no."; both can be held to the
+A trace of the generated corpus writes calculations as "25*4=100" and checks as "93 vs 95, no."; both can be held to the
 truth, so a model's skills are measured apart from its luck.  P problems, G responses each.
 """
 
@@ -17,7 +17,7 @@ from r1zero.analysis.reflection import has_cue
 from r1zero.analysis.statistics import Interval, accuracy_interval, mean_interval, pass_at_k, wilson_interval
 from r1zero.records import OUTCOMES, Rollout
 
-CALCULATION = re.compile(r"(?<![\d*+/-] )(?<!\d)(\d{1,9}) ([+*/-]) (\d{1,9}) = (\d{1,9})(?!\d)")
+CALCULATION = re.compile(r"(?<![\d*+/-])(\d{1,9}) ?([+*/-]) ?(\d{1,9}) ?= ?(\d{1,9})(?!\d)")
 CHECK = re.compile(r"(?<!\d)(\d{1,9}) vs (\d{1,9}), (yes|no)\b")
 
 
@@ -57,7 +57,7 @@ def trace_facts(text: str, target: int) -> TraceFacts:
 
     A check is right when it quotes the problem's target and says "yes" exactly where the value beside it is the target.
 
-    >>> facts = trace_facts("2 + 3 = 5, 5 * 4 = 20 vs 14, no.\\n3 * 4 = 12, 12 + 2 = 15 vs 14, yes.", target=14)
+    >>> facts = trace_facts("2+3=5, 5*4=20 vs 14, no.\\n3*4=12, 12+2=15 vs 14, yes.", target=14)
     >>> facts.calculations, facts.checks_of_misses, facts.hit_last
     (Tally(right=3, total=4), Tally(right=1, total=2), True)
     """

@@ -5,9 +5,9 @@ they stand next to each other:
 
     Numbers: 25, 4, 7
     Target: 93
-    25 + 4 = 29, 29 * 7 = 203 vs 93, no.
-    Wait, let me try again: 25 * 4 = 100, 100 - 7 = 93 vs 93, yes.
-    Answer: 25 * 4 - 7
+    25+4=29, 29*7=203 vs 93, no.
+    Wait, let me try again: 25*4=100, 100-7=93 vs 93, yes.
+    Answer: 25*4-7
 
 Around it stand guessers, searchers that give up, searchers that do not check, arithmetic drill, plain questions and answers,
 R1 markup, and malformed and unfinished text, each with a dial in CorpusConfig.  No document holds a held-out problem.
@@ -44,7 +44,7 @@ Idea = tuple[tuple[object, ...], ...]
 class Attempt:
     """One way through the numbers, as it is written down.
 
-    Example: Attempt(steps=(Step(25, "*", 4, 100), Step(100, "-", 7, 93)), value=93, expression="25 * 4 - 7")
+    Example: Attempt(steps=(Step(25, "*", 4, 100), Step(100, "-", 7, 93)), value=93, expression="25*4-7")
     """
 
     steps: tuple[Step, ...]
@@ -177,7 +177,7 @@ def spoil(rng: random.Random, puzzle: Puzzle, trace: str, expression: str) -> st
     if kind == 1:
         return trace + f"So {expression or 'none'} it is."
     if kind == 2:
-        return trace + f"Answer: {expression} ="
+        return trace + f"Answer: {expression}="
     return trace + f"Answer: {puzzle.target}"
 
 
@@ -217,7 +217,7 @@ def question_answer(rng: random.Random, puzzle: Puzzle) -> str:
     """A document of plain questions and answers; some end in a Countdown problem in words."""
     pairs = []
     for _ in range(rng.randint(1, 4)):
-        question, _, answer = str(random_sum(rng, puzzle.dials.value_max)).rpartition(" = ")
+        question, _, answer = str(random_sum(rng, puzzle.dials.value_max)).rpartition("=")
         pairs.append(f"Question: What is {question}?\nAnswer: {answer}")
     if rng.random() < 0.5:
         trace, expression = solve(rng, puzzle)

@@ -29,7 +29,7 @@ PATIENCE = 2000  # draws without anything new after which a split counts as exha
 class Term:
     """A value with the expression that gives it.
 
-    Example: Term(29, "25 + 4", precedence=1)
+    Example: Term(29, "25+4", precedence=1)
     """
 
     value: int
@@ -39,7 +39,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Step:
-    """One written operation on whole numbers; str(step) is "25 + 4 = 29"."""
+    """One written operation on whole numbers; str(step) is "25+4=29"."""
 
     left: int
     operator: str
@@ -47,34 +47,34 @@ class Step:
     value: int
 
     def __str__(self) -> str:
-        return f"{self.left} {self.operator} {self.right} = {self.value}"
+        return f"{self.left}{self.operator}{self.right}={self.value}"
 
 
 def combine(left: Term, operator: str, right: Term) -> Term | None:
     """`left operator right` with only the parentheses it needs, or None where that is no positive whole number.
 
     >>> combine(Term(20, "20"), "-", combine(Term(6, "6"), "/", Term(2, "2"))).text
-    '20 - 6 / 2'
+    '20-6/2'
     >>> combine(Term(3, "3"), "*", combine(Term(6, "6"), "-", Term(2, "2"))).text
-    '3 * (6 - 2)'
+    '3*(6-2)'
     """
     a, b = left.value, right.value
     left_text, right_text = left.text, right.text
     if operator == "+":
-        return Term(a + b, f"{left_text} + {right_text}", 1)
+        return Term(a + b, f"{left_text}+{right_text}", 1)
     if operator == "-":
         if a <= b:
             return None
         right_text = f"({right_text})" if right.precedence == 1 else right_text
-        return Term(a - b, f"{left_text} - {right_text}", 1)
+        return Term(a - b, f"{left_text}-{right_text}", 1)
     left_text = f"({left_text})" if left.precedence == 1 else left_text
     if operator == "*":
         right_text = f"({right_text})" if right.precedence == 1 else right_text
-        return Term(a * b, f"{left_text} * {right_text}", 2)
+        return Term(a * b, f"{left_text}*{right_text}", 2)
     if a % b:
         return None
     right_text = f"({right_text})" if right.precedence <= 2 else right_text
-    return Term(a // b, f"{left_text} / {right_text}", 2)
+    return Term(a // b, f"{left_text}/{right_text}", 2)
 
 
 def last_steps(terms: Sequence[Term], value_max: int) -> list[tuple[Step, Term]]:

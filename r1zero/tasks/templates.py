@@ -71,14 +71,14 @@ _NATIVE = "Numbers: {{ nums | join(', ') }}\nTarget: {{ target }}\n"
 _EXAMPLES = """\
 Numbers: 3, 8, 5
 Target: 29
-3 * 8 = 24, 24 + 5 = 29 vs 29, yes.
-Answer: 3 * 8 + 5
+3*8=24, 24+5=29 vs 29, yes.
+Answer: 3*8+5
 
 Numbers: 20, 6, 2
 Target: 17
-20 + 6 = 26, 26 / 2 = 13 vs 17, no.
-6 / 2 = 3, 20 - 3 = 17 vs 17, yes.
-Answer: 20 - 6 / 2
+20+6=26, 26/2=13 vs 17, no.
+6/2=3, 20-3=17 vs 17, yes.
+Answer: 20-6/2
 
 """
 
