@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import typing
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 
 from r1zero.cli.verb import Arguments, Option, Verb
 from r1zero.config import nearest
@@ -22,28 +24,30 @@ def parse(verb: Verb, words: Sequence[str]) -> Arguments:
     positionals: list[str] = []
     given: dict[str, str] = {}
     overrides: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
         if word == "--":
             positionals += rest
+            rest.clear()
         elif word == "-" or not word.startswith("-"):
             positionals.append(word)
         else:
-            key, equals, value = word.lstrip("-").partition("=")
-            name = key.replace("_", "-") if word.startswith("--") else shorts.get(key, "")
+            flag, equals, value = word.partition("=")
+            key = flag.lstrip("-")
+            name = key.replace("_", "-") if flag.startswith("--") else shorts.get(key, "")
             knob = key.replace("-", "_")
-            if word.startswith("--") and knob in knobs:
-                may_stand_alone = knobs[knob] is bool
-                overrides[knob], rest = _value(word, equals, value, rest, may_stand_alone)
+            if flag.startswith("--") and knob in knobs:
+                overrides[knob] = value if equals else _value(flag, rest, is_switch=knobs[knob] is bool)
             elif name in options and not options[name].metavar:
                 if equals:
                     raise ValueError(f"--{name} takes no value")
                 given[name] = "true"
             elif name in options:
-                given[name], rest = _value(word, equals, value, rest, False)
+                given[name] = value if equals else _value(flag, rest)
                 _check_choice(options[name], given[name])
             else:
-                raise ValueError(f"unknown option {word.partition('=')[0]}: {_nearest_flag(knob, knobs, options)}")
+                raise ValueError(f"unknown option {flag}: {_nearest_flag(knob, knobs, options)}")
     _check_positionals(verb, positionals, given)
     return Arguments(tuple(positionals), given, overrides)
 
@@ -55,28 +59,21 @@ def knob_types(verb: Verb) -> dict[str, type]:
 
 def _knob_types(config_type: type, prefix: str = "") -> Iterator[tuple[str, type]]:
     hints = typing.get_type_hints(config_type)
-    for name in config_type.__dataclass_fields__:  # type: ignore[attr-defined]
-        if hasattr(hints[name], "__dataclass_fields__"):
-            yield from _knob_types(hints[name], f"{prefix}{name}.")
+    for f in fields(config_type):
+        if is_dataclass(hints[f.name]):
+            yield from _knob_types(hints[f.name], f"{prefix}{f.name}.")
         else:
-            yield prefix + name, hints[name]
+            yield prefix + f.name, hints[f.name]
 
 
-def _value(word: str, equals: str, value: str, rest: Iterator[str], may_stand_alone: bool) -> tuple[str, Iterator[str]]:
-    """The value of a flag, and the words after it."""
-    if equals:
-        return value, rest
-    following = next(rest, None)
-    if may_stand_alone and (following is None or following.lower() not in ("true", "false")):
-        return "true", rest if following is None else _prepend(following, rest)
+def _value(flag: str, rest: deque[str], *, is_switch: bool = False) -> str:
+    """The value of a flag, taken from the words after it; a switch that stands alone is "true"."""
+    following = rest[0] if rest else None
+    if is_switch and (following is None or following.lower() not in ("true", "false")):
+        return "true"
     if following is None or (following.startswith("--") and len(following) > 2):
-        raise ValueError(f"{word} needs a value")
-    return following, rest
-
-
-def _prepend(word: str, rest: Iterator[str]) -> Iterator[str]:
-    yield word
-    yield from rest
+        raise ValueError(f"{flag} needs a value")
+    return rest.popleft()
 
 
 def _check_choice(option: Option, value: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,14 +32,18 @@ def run(arguments: Arguments) -> int:
         if suite not in SUITES:
             raise ValueError(f"unknown suite {suite!r}: {nearest(suite, SUITES)}")
     config = config_for(arguments.positionals[0], arguments.overrides)
+    if config.out and Path(config.out).exists() and any(Path(config.out).iterdir()):
+        raise ValueError(f"{config.out} is not empty: choose another --out")
     evaluation = answer(config)
     if config.out:
         keep(config, evaluation)
     from r1zero.reports.console import print_table
 
-    print_table(*table(evaluation, config.samples), json=arguments.has("json"))
-    if evaluation.dropped and not arguments.has("json"):
-        print(f"{len(evaluation.dropped)} problems left out: their prompts fill the model's context")
+    numbers = measures(evaluation, config.samples)
+    if arguments.has("json"):
+        print_table(list(numbers), [list(numbers.values())], json=True)
+        return 0
+    print_table(["measure", "value"], list(numbers.items()))
     return 0
 
 
@@ -73,6 +78,7 @@ def of_run(trained: Mapping[str, Any]) -> dict[str, Any]:
 def answer(config: EvalConfig) -> Evaluation:
     """Ask the model."""
     import torch
+    from rich.console import Console
 
     from r1zero.engines import build_engine
     from r1zero.evaluation.held_out import evaluate
@@ -94,28 +100,43 @@ def answer(config: EvalConfig) -> Evaluation:
         max_tokens=config.sampling.max_tokens,
     )
     engine = build_engine(config.engine, policy)
-    return evaluate(engine, policy, template, problems, settings, seed=config.seed, step=0, rewards=RewardConfig())
+    console, sampled = Console(stderr=True), Counter[str]()
+    with console.status(f"asking {len(problems)} problems") as status:
+
+        def show(count: int) -> None:
+            sampled["tokens"] += count
+            status.update(f"asking {len(problems)} problems: {sampled['tokens']:,} tokens")
+
+        return evaluate(
+            engine,
+            policy,
+            template,
+            problems,
+            settings,
+            seed=config.seed,
+            step=0,
+            rewards=RewardConfig(),
+            on_tokens=show,
+        )
 
 
-def table(evaluation: Evaluation, samples: int) -> tuple[list[str], list[list[Any]]]:
-    """Columns and one row: avg@k and pass@k with 95 % intervals, lengths and outcomes."""
+def measures(evaluation: Evaluation, samples: int) -> dict[str, Any]:
+    """avg@k and pass@k with 95 % intervals, mean tokens, and the share of each way to fail."""
     from r1zero.analysis.statistics import Interval
 
     metrics, suite = evaluation.metrics, evaluation.suite
     accuracy = Interval(*(metrics[f"eval/{suite}/accuracy{end}"] for end in ("", "_low", "_high")))
-    cells: dict[str, Any] = {
-        "suite": suite,
-        "problems": len(by_problem(evaluation.rollouts)),
-        f"avg@{samples}": accuracy,
-    }
+    found: dict[str, Any] = {"suite": suite, "problems": len(by_problem(evaluation.rollouts))}
+    found |= {"left out, too long": len(evaluation.dropped)} if evaluation.dropped else {}
+    found[f"avg@{samples}"] = accuracy
     k = 2
     while k <= samples:
-        cells[f"pass@{k}"] = pass_interval(evaluation.rollouts, k)
+        found[f"pass@{k}"] = pass_interval(evaluation.rollouts, k)
         k *= 2
-    cells["tokens"] = metrics[f"eval/{suite}/tokens_mean"]
-    for outcome in ("wrong", "unformatted", "truncated"):
-        cells[outcome] = metrics[f"eval/{suite}/outcome/{outcome}/share"]
-    return list(cells), [list(cells.values())]
+    found["tokens"] = metrics[f"eval/{suite}/tokens_mean"]
+    return found | {
+        outcome: metrics[f"eval/{suite}/outcome/{outcome}/share"] for outcome in ("wrong", "unformatted", "truncated")
+    }
 
 
 def by_problem(rollouts: list[Rollout]) -> dict[str, list[bool]]:
@@ -127,15 +148,15 @@ def by_problem(rollouts: list[Rollout]) -> dict[str, list[bool]]:
 
 
 def pass_interval(rollouts: list[Rollout], k: int) -> Any:
-    """pass@k averaged over problems, with a bootstrap over problems."""
-    from r1zero.analysis.statistics import cluster_interval, pass_at_k
+    """pass@k averaged over problems, with the interval of avg@k: clustered by problem, never of no width."""
+    from r1zero.analysis.statistics import accuracy_interval, pass_at_k
 
-    correct = by_problem(rollouts)
-    return cluster_interval([pass_at_k(len(c), sum(c), k) for c in correct.values()], list(correct))
+    correct = list(by_problem(rollouts).values())
+    return accuracy_interval([len(c) * pass_at_k(len(c), sum(c), k) for c in correct], [len(c) for c in correct])
 
 
 def keep(config: EvalConfig, evaluation: Evaluation) -> None:
-    """The rollouts and the config in `out`.  Raises ValueError when something is there already."""
+    """The rollouts and the config in `out`."""
     from r1zero.store import part_path, write_config, write_rollouts
     from r1zero.training.run import provenance
 

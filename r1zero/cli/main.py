@@ -64,6 +64,8 @@ def describe(error: Exception) -> str:
         return f"{error.filename or 'file system'}: {error.strerror}"
     if isinstance(error, ValueError) or type(error).__module__.startswith("r1zero."):
         return text
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory: lower learner.tokens_per_microbatch or engine.max_concurrent ({text.split('. ')[0]})"
     return f"{type(error).__name__}: {text} (R1ZERO_TRACEBACK=1 shows where)"
 
 

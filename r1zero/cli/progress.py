@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
 from typing import TextIO
 
+BAR = 24  # characters
+
 
 class StepLine:
-    """A line that rewrites itself on a terminal; elsewhere a line every twentieth part of the way.
+    """A line that rewrites itself on a terminal; elsewhere about twenty lines in all.
 
     `StepLine("sft")` is called with (step, steps in all, metrics).
     """
@@ -20,14 +23,22 @@ class StepLine:
         self.started = time.monotonic()
 
     def __call__(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
-        from r1zero.reports.console import show_number, show_time
-
-        spent = time.monotonic() - self.started
-        left = show_time(spent / step * (steps - step)) if step else "–"
-        facts = "  ".join(f"{name} {show_number(value)}" for name, value in metrics.items())
-        line = f"{self.title}  step {step}/{steps}  {facts}  left {left}"
+        line = f"{self.title}  step {step}/{steps}  " + "  ".join(self.facts(step, steps, metrics))
         if self.out.isatty():
-            self.out.write("\r\x1b[K" + line + ("\n" if step == steps else ""))
+            done = BAR * step // steps
+            self.out.write(f"\r\x1b[K{'━' * done}{'─' * (BAR - done)} {line}" + ("\n" if step == steps else ""))
         elif step == steps or step % max(1, steps // 20) == 0:
             self.out.write(line + "\n")
         self.out.flush()
+
+    def facts(self, step: int, steps: int, metrics: Mapping[str, float]) -> list[str]:
+        """What is worth showing, undefined numbers left out."""
+        from r1zero.reports.console import show_number, show_time
+
+        pace = metrics.get("tokens", math.nan) / (metrics.get("seconds") or math.nan)
+        shown = {
+            "loss": f"{metrics.get('learner/loss', math.nan):.3f}",
+            "tokens/s": show_number(pace),
+            "left": show_time((time.monotonic() - self.started) / step * (steps - step)),
+        }
+        return [f"{name} {value}" for name, value in shown.items() if value not in ("nan", "–")]

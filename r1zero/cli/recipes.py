@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def shipped_recipes(verb: str | None = None) -> dict[str, Path]:
 def verb_of(values: Mapping[str, Any]) -> str | None:
     """The verb whose config has these keys; None when no config has."""
     for verb, config_type in RECIPE_OF.items():
-        if set(values) <= set(config_type.__dataclass_fields__):
+        if set(values) <= {f.name for f in fields(config_type)}:
             return verb
     return None
 

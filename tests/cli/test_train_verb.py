@@ -1,0 +1,73 @@
+"""`r1zero train` and `r1zero eval` on a random model of a few thousand weights."""
+
+import json
+from pathlib import Path
+
+from r1zero.cli.evaluate import config_for
+from r1zero.cli.train import one_a_seed
+from r1zero.config import EvalConfig, ModelConfig, TrainConfig, build
+
+SMALL = [
+    "--steps", "2", "--problems_per_step", "2", "--responses_per_problem", "2", "--sampling.max_tokens", "12",
+    "--evaluation.num_problems", "4", "--evaluation.max_tokens", "12", "--evaluation.every", "0",
+]  # fmt: skip
+
+
+def test_one_run_is_reported_and_can_be_fed_back(r1zero, model_dir):
+    done = r1zero("train", "--model.path", model_dir, *SMALL, "--seed", 3, "--json")
+    assert done.code == 0, done.err
+    (row,) = done.json
+    run_dir = Path(row["run"])
+    assert run_dir == Path("runs/quickstart-dr_grpo-seed3")
+    assert row["steps"] == 2
+    assert row["suite"] == "countdown"
+    assert (run_dir / "model" / "config.json").exists()
+    saved = json.loads((run_dir / "config.json").read_text())["config"]
+    assert (saved["seed"], saved["learner"]["lr"], saved["run"]["dir"]) == (3, 8e-5, str(run_dir))
+
+    again = r1zero("train", run_dir, "--run.dir", "runs/again", "--json")
+    assert again.code == 0, again.err
+    assert again.json[0]["accuracy after"] == row["accuracy after"]
+    other = r1zero("train", run_dir, "--learner.lr", "1e-3")
+    assert other.code == 2
+    assert "already holds a different run (learner.lr was 8e-05, is 0.001)" in other.err
+
+
+def test_several_seeds_lie_side_by_side(r1zero, model_dir):
+    done = r1zero("train", "--model.path", model_dir, *SMALL, "--seeds", 2, "--seed", 5, "--run.dir", "many", "--json")
+    assert done.code == 0, done.err
+    assert [row["run"] for row in done.json] == ["many/seed-5", "many/seed-6"]
+
+
+def test_where_runs_go_when_nobody_says():
+    config = build(TrainConfig, {"seed": 4, "objective": {"name": "grpo"}})
+    assert [c.run.dir for c in one_a_seed(config, "mine", 1)] == ["runs/mine-grpo-seed4"]
+    assert [(c.seed, c.run.dir) for c in one_a_seed(config, "mine", 2)] == [
+        (4, "runs/mine-grpo/seed-4"),
+        (5, "runs/mine-grpo/seed-5"),
+    ]
+
+
+def test_eval_measures_a_model_and_keeps_its_rollouts(r1zero, model_dir):
+    words = ["eval", model_dir, "--num_problems", 5, "--samples", 4, "--sampling.max_tokens", 8, "--out", "kept"]
+    done = r1zero(*words, "--json")
+    assert done.code == 0, done.err
+    (row,) = done.json
+    assert (row["suite"], row["problems"]) == ("countdown", 5)
+    assert {"avg@4", "pass@2", "pass@4"} <= set(row)
+    assert row["avg@4"]["low"] <= row["avg@4"]["estimate"] <= row["avg@4"]["high"]
+    assert (Path("kept") / "eval" / "step-000000.parquet").exists()
+    second = r1zero(*words)
+    assert second.code == 2
+    assert "kept is not empty" in second.err
+
+
+def test_eval_of_a_run_asks_what_the_run_asked(fake_run):
+    run_dir = fake_run("a", {"seed": 9, "evaluation": {"samples": 2, "max_tokens": 77, "temperature": 0.5}})
+    assert config_for(str(run_dir), {}) == EvalConfig(model=ModelConfig(path=str(run_dir)))  # no final model yet
+    (run_dir / "model").mkdir()
+    (run_dir / "model" / "config.json").write_text("{}")
+    config = config_for(str(run_dir), {"num_problems": "3"})
+    assert (config.seed, config.samples, config.num_problems, config.held_out_only) == (9, 2, 3, True)
+    assert (config.sampling.max_tokens, config.sampling.temperature) == (77, 0.5)
+    assert config.model.path == str(run_dir / "model")
