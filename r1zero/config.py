@@ -242,6 +242,12 @@ class CorpusConfig:
     malformed: float = knob(0.04, "share of solutions whose answer line is missing or unusable")
     unfinished: float = knob(0.03, "share of solutions that break off somewhere")
 
+    def __post_init__(self) -> None:
+        _require(self.num_documents >= 1, "corpus.num_documents", self.num_documents, "at least 1")
+        for f in fields(self):
+            if isinstance(share := getattr(self, f.name), float):
+                _require(0 <= share <= 1, f"corpus.{f.name}", share, "between 0 and 1")
+
 
 @dataclass(frozen=True)
 class ArchitectureConfig:
@@ -268,6 +274,7 @@ class PretrainConfig:
     corpus: CorpusConfig = knob(CorpusConfig, "what it reads")
     architecture: ArchitectureConfig = knob(ArchitectureConfig, "what it is")
     learner: LearnerConfig = knob(LearnerConfig, "how it learns")
+    card_problems: int = knob(256, "held-out problems measured for the model card, 8 responses each; 0 leaves it out")
     verb: typing.ClassVar[str] = "pretrain"
 
 
