@@ -53,7 +53,10 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class TemplateConfig:
-    name: str = knob("native", "how a problem becomes a prompt: a template's name, or the path of a Jinja file")
+    name: str = knob(
+        "native",
+        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero, or a Jinja file's path",
+    )
 
 
 @dataclass(frozen=True)

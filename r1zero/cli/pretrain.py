@@ -9,10 +9,13 @@ from r1zero.config import PretrainConfig
 
 def run(arguments: Arguments) -> int:
     config = resolve(VERB, arguments)
+    from transformers.utils import logging as transformers_logging
+
     from r1zero.cli.progress import StepLine
     from r1zero.reports.console import print_table
     from r1zero.training.pretrain import pretrain
 
+    transformers_logging.disable_progress_bar()
     fitted = pretrain(config, StepLine("pretrain"))
     row = [str(fitted.dir), len(fitted.losses), fitted.losses[0], fitted.losses[-1]]
     print_table(["model", "steps", "first loss", "last loss"], [row], json=arguments.has("json"))

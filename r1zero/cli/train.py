@@ -27,9 +27,7 @@ def run(arguments: Arguments) -> int:
         runs.append(train_and_report(one, title))
         if not runs[-1].finished:
             break
-    from r1zero.reports.console import print_table
-
-    print_table(*summary(runs), json=arguments.has("json"))
+    show(runs, as_json=arguments.has("json"))
     return 0 if len(runs) == len(configs) and runs[-1].finished else 1
 
 
@@ -68,22 +66,42 @@ def write_page(run_dir: Path) -> None:
         print(f"r1zero: no report for {run_dir}: {error}", file=sys.stderr)
 
 
-def summary(runs: list[Run]) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows: held-out accuracy before and after, where the results are."""
+def show(runs: list[Run], *, as_json: bool) -> None:
+    """Held-out accuracy before and after, and where the results are."""
+    from r1zero.reports.console import print_table
+
+    results = [result for run in runs for result in accuracies(run)]
+    if as_json:
+        print_table(list(results[0]) if results else [], [list(result.values()) for result in results], json=True)
+        return
+    hidden = ("run", "report") if len(runs) == 1 else ("report",)
+    columns = [name for name in results[0] if name not in hidden] if results else []
+    short = [result | {"run": Path(result["run"]).name} for result in results]
+    print_table(columns, [[result[name] for name in columns] for result in short])
+    for run in runs:
+        page = run.dir / "report.html"
+        print(f"{page if page.exists() else run.dir}")
+
+
+def accuracies(run: Run) -> list[dict[str, Any]]:
+    """One row a suite: where, how far, and the first and last held-out accuracy."""
     from r1zero.analysis.statistics import Interval
 
+    evaluated = [row for row in run.metrics if any(key.startswith("eval/") for key in row)]
+    suites = [key.split("/")[1] for key in evaluated[0] if key.endswith("/accuracy")] if evaluated else []
     rows = []
-    for run in runs:
-        evaluated = [row for row in run.metrics if any(key.startswith("eval/") for key in row)]
-        suites = [key.split("/")[1] for key in evaluated[0] if key.endswith("/accuracy")] if evaluated else []
-        for suite in suites:
-            ends = ("accuracy", "accuracy_low", "accuracy_high")
-            before, after = (
-                Interval(*(row.get(f"eval/{suite}/{end}", math.nan) for end in ends))
-                for row in (evaluated[0], evaluated[-1])
-            )
-            rows.append([str(run.dir), run.steps_done, suite, before, after])
-    return ["run", "steps", "suite", "accuracy before", "accuracy after"], rows
+    for suite in suites:
+        ends = ("accuracy", "accuracy_low", "accuracy_high")
+        before, after = (
+            Interval(*(row.get(f"eval/{suite}/{end}", math.nan) for end in ends))
+            for row in (evaluated[0], evaluated[-1])
+        )
+        where = {"run": str(run.dir), "steps": run.steps_done, "suite": suite}
+        page = run.dir / "report.html"
+        rows.append(
+            where | {"accuracy before": before, "accuracy after": after, "report": str(page) if page.exists() else None}
+        )
+    return rows
 
 
 VERB = Verb(

@@ -8,6 +8,7 @@ import pytest
 from r1zero.cli.arguments import knob_types
 from r1zero.cli.help import metavar, show
 from r1zero.cli.main import VERBS
+from r1zero.tasks.templates import TEMPLATES
 
 
 def test_the_overview_names_every_verb(r1zero):
@@ -25,6 +26,11 @@ def test_every_flag_of_every_verb_stands_on_its_page(r1zero, name):
     for flag in [*(option.name for option in VERBS[name].options), *knob_types(VERBS[name])]:
         assert f"--{flag}" in words
     assert words.count("(default:") >= len(knob_types(VERBS[name]))
+
+
+def test_every_template_is_named_on_the_page(r1zero):
+    words = r1zero("train", "--help").out.replace(",", " ").split()
+    assert set(TEMPLATES) <= set(words)
 
 
 def test_a_recipe_shows_its_own_values_beside_the_defaults(r1zero):
