@@ -55,7 +55,7 @@ class TaskConfig:
 class TemplateConfig:
     name: str = knob(
         "native",
-        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero, or a Jinja file's path",
+        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero, or a Jinja file",
     )
 
 
