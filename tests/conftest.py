@@ -55,7 +55,7 @@ def write_fake_run(run_dir: Path, settings: dict, fake: FakeRun) -> Path:
     saved = {"config": to_dict(config), "versions": {"r1zero": "0.1.0", "torch": "2.13.0"}, "commit": "0123abcd" * 5}
     write_config(run_dir, saved | {"verb": "train", "created": "2026-01-02T03:04:05Z"})
     problems, reference = config.problems_per_step, None
-    for step in range((fake.stopped_at or fake.steps) + 1):
+    for step in range((fake.steps if fake.stopped_at is None else fake.stopped_at) + 1):
         row: dict[str, float] = {}
         if step:
             rng = random.Random(f"{config.seed}/{config.objective.name}/train/{step}")

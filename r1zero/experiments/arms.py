@@ -57,15 +57,45 @@ def group_arms(runs: Sequence[RecordedRun]) -> tuple[list[Arm], list[str]]:
     if any(len({run.seed for run in group}) < len(group) for group in groups):
         groups = [(run,) for run in runs]
         notes.append("runs of the same config and seed are compared one by one")
-    varied = _varied_keys([group[0] for group in groups])
-    arms = []
-    for group in groups:
-        values = ", ".join(str(group[0].config.get(key)) for key in varied[:3])
-        arms.append(Arm(group[0].name if len(group) == 1 else values or _common_name(group), group))
-    labels = [arm.label for arm in arms]
-    if len(set(labels)) < len(labels):  # the same directory name in different places
-        arms = [Arm(str(arm.runs[0].dir), arm.runs) for arm in arms]
-    return arms, notes
+    labels = _labels(groups)
+    return [Arm(label, group) for label, group in zip(labels, groups, strict=True)], notes
+
+
+def _labels(groups: Sequence[tuple[RecordedRun, ...]]) -> list[str]:
+    """Short distinct names: what the directory names do not share, or the values of the knobs that differ."""
+    firsts = [group[0] for group in groups]
+    if all(len(group) == 1 for group in groups):
+        labels = _distinct_parts([run.name for run in firsts])
+    elif len(groups) == 1:
+        labels = [_common_prefix([run.name for run in groups[0]])]
+    else:
+        varied = _varied_keys(firsts)
+        labels = [", ".join(str(run.config.get(key)) for key in varied[:3]) for run in firsts]
+    return labels if len(set(labels)) == len(labels) else [str(run.dir) for run in firsts]
+
+
+def _distinct_parts(names: Sequence[str]) -> list[str]:
+    """Names without the parts between dashes that all begin or end with.
+
+    >>> _distinct_parts(["countdown-dr_grpo-seed0", "countdown-grpo-seed0"])
+    ['dr_grpo', 'grpo']
+    """
+    parts = [name.split("-") for name in names]
+    start = len(list(_while_equal(zip(*parts, strict=False))))
+    rest = [part[start:] for part in parts]
+    end = len(list(_while_equal(zip(*(reversed(part) for part in rest), strict=False))))
+    short = ["-".join(part[: len(part) - end]) for part in rest]
+    return short if all(short) else list(names)
+
+
+def _common_prefix(names: Sequence[str]) -> str:
+    """What all names begin with, without a trailing "-seed".
+
+    >>> _common_prefix(["countdown-grpo-seed0", "countdown-grpo-seed1"])
+    'countdown-grpo'
+    """
+    prefix = "".join(column[0] for column in _while_equal(zip(*names, strict=False)))
+    return prefix.rstrip("-_ ").removesuffix("seed").rstrip("-_ ") or names[0]
 
 
 def config_differences(arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
@@ -77,12 +107,6 @@ def config_differences(arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
 def _varied_keys(runs: Sequence[RecordedRun]) -> list[str]:
     keys = dict.fromkeys(key for run in runs for key in run.config if key not in BOOKKEEPING)
     return [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
-
-
-def _common_name(group: Sequence[RecordedRun]) -> str:
-    names = [run.name for run in group]
-    prefix = "".join(c[0] for c in _while_equal(zip(*names, strict=False)))
-    return prefix.rstrip("-_ ").removesuffix("seed").rstrip("-_ ") or names[0]
 
 
 def _while_equal(columns: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

@@ -88,6 +88,8 @@ def compare(run_dirs: Sequence[str | Path]) -> Comparison:
     check_comparable(runs)
     arms, notes = group_arms(runs)
     suites = [suite for suite in runs[0].suites if all(suite in run.suites for run in runs)]
+    if not suites:
+        raise ValueError(f"no suite was evaluated in all of {', '.join(run.name for run in runs)}")
     compared = tuple(_compare_suite(suite, arms) for suite in suites)
     differences = config_differences(arms)
     rewards_agree = not any(key.startswith("reward.") for key in differences)
@@ -193,6 +195,12 @@ def _notes(runs: Sequence[RecordedRun], arms: Sequence[Arm], suites: Sequence[Su
         notes.append(
             "single-seed: intervals are over held-out problems, not over training runs; another seed may differ by more"
         )
+    paired = [difference.num_seeds for suite in suites for difference in suite.differences]
+    if paired and min(paired) < max(len(arm.runs) for arm in arms):
+        notes.append("seeds that only one of two arms has count in its own row, not in their difference")
+    seeds = min((count for count in paired if count > 1), default=0)
+    if 1 < seeds < 6:
+        notes.append(f"a sign-flip test over {seeds} seeds cannot fall below p = {2.0 ** (1 - seeds):.3g}")
     if len(arms) == 1:
         notes.append("the runs differ only in their seed, so there is one arm and nothing to set it against")
     for suite in suites:
@@ -219,10 +227,11 @@ def render(comparison: Comparison) -> RenderableType:
     """The comparison as rich tables: accuracy by arm, differences, tokens at equal reward, knobs that differ, notes."""
     parts: list[RenderableType] = []
     for suite in comparison.suites:
-        parts.append(_results_table(suite))
-        parts += [Text(f"  {describe_difference(difference)}") for difference in suite.differences]
+        parts.append(Text(f"held-out accuracy on {suite.suite}, {suite.num_problems} problems", style="bold"))
+        parts += [_results_table(suite), Text()]
+        parts += [Text(describe_difference(difference)) for difference in suite.differences]
     if comparison.equal_reward:
-        parts += [Text(), Text(describe_equal_reward(comparison.equal_reward))]
+        parts.append(Text(describe_equal_reward(comparison.equal_reward)))
     if comparison.config_differences:
         table = _table("knobs that differ", *(result.arm for result in comparison.suites[0].results))
         for key, values in comparison.config_differences.items():
@@ -234,10 +243,13 @@ def render(comparison: Comparison) -> RenderableType:
 
 def describe_difference(difference: ArmDifference) -> str:
     """One sentence: how far apart two arms are, how sure that is, and by what method."""
+    low, high = difference.interval.low, difference.interval.high
+    relation = "is ahead of" if low > 0 else "is behind" if high < 0 else "does not clearly differ from"
     unit = "seeds" if difference.num_seeds > 1 else "problems"
     return (
-        f"{difference.other} minus {difference.baseline}: {difference.interval}, {show_p(difference.p_value)}; ahead "
-        f"on {difference.better} {unit}, behind on {difference.worse}, equal on {difference.tied} ({difference.method})"
+        f"{difference.other} {relation} {difference.baseline} in held-out accuracy: {difference.interval}, "
+        f"{show_p(difference.p_value)}; better on {difference.better} {unit}, worse on {difference.worse}, equal on "
+        f"{difference.tied} ({difference.method})"
     )
 
 
@@ -246,19 +258,12 @@ def describe_equal_reward(equal: EqualReward) -> str:
     arms = "; ".join(
         f"{label}: {equal.tokens[label]:.0f} tokens a response at step {step}" for label, step in equal.steps.items()
     )
-    return f"at equal training reward ({short(equal.level)}, mean of {SMOOTHING} steps): {arms}"
+    return f"At equal training reward ({short(equal.level)}, mean of {SMOOTHING} steps): {arms}"
 
 
 def _results_table(suite: SuiteComparison) -> Table:
-    first_steps = sorted({result.first_step for result in suite.results})
-    table = _table(
-        f"{suite.suite}, {suite.num_problems} held-out problems",
-        f"step {first_steps[0]}",
-        f"step {suite.step}",
-        "change",
-        "",
-        "tokens",
-    )
+    first = min(result.first_step for result in suite.results)
+    table = _table("run", f"step {first}", f"step {suite.step}", "change", "", "tokens", no_wrap=True)
     for result in suite.results:
         name = result.arm if len(result.runs) == 1 else f"{result.arm} ({len(result.runs)} seeds)"
         tokens = f"{result.tokens_first:.0f} → {result.tokens_last:.0f}"
@@ -267,8 +272,9 @@ def _results_table(suite: SuiteComparison) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
+def _table(name: str, *columns: str, no_wrap: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(Text(name), overflow="fold")
     for column in columns:
-        table.add_column(Text(column), overflow="fold")
+        table.add_column(Text(column), no_wrap=no_wrap, overflow="fold")
     return table

@@ -68,8 +68,9 @@ class RecordedRun:
         return [step for step in steps if part_path(self.dir, "eval", step).exists()]
 
     def evaluation(self, suite: str, step: int) -> pl.DataFrame:
-        """The suite's rollouts at a step."""
-        return read_rollouts(part_path(self.dir, "eval", step)).filter(pl.col("task") == suite).collect()
+        """The suite's rollouts at a step: the rows of its task, or all of them where it is the only suite."""
+        rollouts = read_rollouts(part_path(self.dir, "eval", step))
+        return (rollouts if len(self.suites) == 1 else rollouts.filter(pl.col("task") == suite)).collect()
 
 
 def load_run(run_dir: str | Path) -> RecordedRun:

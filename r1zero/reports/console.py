@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from r1zero.analysis.statistics import Interval, short
+from r1zero.experiments.compare import Comparison, as_dict, render
 from r1zero.store import jsonable
 
 
@@ -187,3 +188,13 @@ def show_value(value: Any) -> str:
     if isinstance(value, Interval) and abs(value.estimate) > 1:
         return f"{value:,.0f}"
     return str(value)
+
+
+def print_comparison(comparison: Comparison, json: bool = False, console: Console | None = None) -> None:
+    """Print a comparison of runs as tables and sentences, or as one JSON object."""
+    console = console or Console()
+    if json:
+        text = json_format.dumps(as_dict(comparison), indent=2, ensure_ascii=False, allow_nan=False)
+        console.file.write(text + "\n")
+        return
+    console.print(render(comparison), soft_wrap=False)

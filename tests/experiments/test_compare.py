@@ -151,7 +151,7 @@ def test_differently_defined_rewards_have_no_equal_level(fake_run):
 def test_the_printed_comparison_states_difference_interval_and_method(fake_run):
     comparison = compare([fake_run("a", **SMALL), fake_run("b", GRPO, **SMALL)])
     text = " ".join(printed(comparison).split())
-    assert "countdown, 24 held-out problems" in text and "b minus a: " in text
+    assert "held-out accuracy on countdown, 24 problems" in text and "a in held-out accuracy: " in text
     assert "McNemar exact test" in text and "objective.name dr_grpo grpo" in text
     assert json.loads(json.dumps(as_dict(comparison), allow_nan=False))["suites"][0]["step"] == 4
 
@@ -163,3 +163,22 @@ def test_undefined_numbers_do_not_stop_a_comparison(fake_run):
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert math.isnan(load_run(run).series("reward/mean")[1][0])
     assert printed(compare([fake_run("a", **SMALL), run]))
+
+
+def test_seeds_without_a_partner_are_left_out_of_the_difference_and_said_to_be(fake_run):
+    runs = [fake_run(f"dr-{s}", seeded(s), **SMALL) for s in range(3)]
+    comparison = compare([*runs, *(fake_run(f"grpo-{s}", seeded(s, **GRPO), **SMALL) for s in (1, 2))])
+    assert comparison.suites[0].differences[0].num_seeds == 2
+    assert any("only one of two arms" in note for note in comparison.notes)
+    assert any("cannot fall below p = 0.5" in note for note in comparison.notes)
+    with pytest.raises(ValueError, match="no seed in common"):
+        compare(
+            [runs[0], runs[1], fake_run("x-7", seeded(7, **GRPO), **SMALL), fake_run("x-8", seeded(8, **GRPO), **SMALL)]
+        )
+
+
+def test_runs_of_one_config_and_seed_are_compared_one_by_one(fake_run):
+    comparison = compare([fake_run("a", **SMALL), fake_run("again", **SMALL)])
+    difference = comparison.suites[0].differences[0]
+    assert (difference.baseline, difference.other, difference.interval.estimate) == ("a", "again", 0.0)
+    assert (difference.better, difference.worse, difference.p_value) == (0, 0, 1.0)
