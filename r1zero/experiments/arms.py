@@ -64,10 +64,14 @@ def group_arms(runs: Sequence[RecordedRun]) -> tuple[list[Arm], list[str]]:
 def _labels(groups: Sequence[tuple[RecordedRun, ...]]) -> list[str]:
     """Short distinct names: what the directory names do not share, or the values of the knobs that differ."""
     firsts = [group[0] for group in groups]
+    homes = [run.dir.resolve().parent.name for run in firsts]
     if all(len(group) == 1 for group in groups):
-        labels = _distinct_parts([run.name for run in firsts])
+        names = [run.name for run in firsts]
+        if len(set(names)) < len(names):
+            names = [f"{home}-{name}" for home, name in zip(homes, names, strict=True)]
+        labels = _distinct_parts(names)
     elif len(groups) == 1:
-        labels = [_common_prefix([run.name for run in groups[0]])]
+        labels = [_common_prefix([run.name for run in groups[0]]) or homes[0]]
     else:
         varied = _varied_keys(firsts)
         labels = [", ".join(str(run.config.get(key)) for key in varied[:3]) for run in firsts]
@@ -91,11 +95,11 @@ def _distinct_parts(names: Sequence[str]) -> list[str]:
 def _common_prefix(names: Sequence[str]) -> str:
     """What all names begin with, without a trailing "-seed".
 
-    >>> _common_prefix(["countdown-grpo-seed0", "countdown-grpo-seed1"])
-    'countdown-grpo'
+    >>> _common_prefix(["countdown-grpo-seed0", "countdown-grpo-seed1"]), _common_prefix(["seed-0", "seed-1"])
+    ('countdown-grpo', '')
     """
     prefix = "".join(column[0] for column in _while_equal(zip(*names, strict=False)))
-    return prefix.rstrip("-_ ").removesuffix("seed").rstrip("-_ ") or names[0]
+    return prefix.rstrip("-_ ").removesuffix("seed").rstrip("-_ ")
 
 
 def config_differences(arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:

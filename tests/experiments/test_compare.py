@@ -182,3 +182,12 @@ def test_runs_of_one_config_and_seed_are_compared_one_by_one(fake_run):
     difference = comparison.suites[0].differences[0]
     assert (difference.baseline, difference.other, difference.interval.estimate) == ("a", "again", 0.0)
     assert (difference.better, difference.worse, difference.p_value) == (0, 0, 1.0)
+
+
+def test_arms_are_named_by_what_their_directories_do_not_share(fake_run):
+    one = [fake_run("quick-dr_grpo-seed0", **SMALL), fake_run("quick-grpo-seed0", GRPO, **SMALL)]
+    assert [result.arm for result in compare(one).suites[0].results] == ["dr_grpo", "grpo"]
+    nested = [fake_run("dr/seed-0", **SMALL), fake_run("plain/seed-0", GRPO, **SMALL)]
+    assert [result.arm for result in compare(nested).suites[0].results] == ["dr", "plain"]
+    seeds = [fake_run(f"home/seed-{s}", seeded(s), **SMALL) for s in range(2)]
+    assert compare(seeds).suites[0].results[0].arm == "home"
