@@ -69,7 +69,8 @@ def write_fake_run(run_dir: Path, settings: dict, fake: FakeRun) -> Path:
         if fake.evaluates and (step in (0, fake.steps) or step % fake.every == 0):
             held_out = []
             for i in range(fake.problems):
-                rng = random.Random(f"{config.seed}/{config.objective.name}/eval/{step}/{i}")
+                arm = config.objective.name if step else "initial model"
+                rng = random.Random(f"{config.seed}/{arm}/eval/{step}/{i}")
                 held_out += sample_group(rng, fake, step, f"h{config.seed}-{i}", fake.samples)
             write(run_dir, "eval", step, held_out, config.seed)
             row |= evaluation_metrics(held_out, "countdown") | {"speed/eval_s": 1.5}

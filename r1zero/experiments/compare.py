@@ -212,10 +212,24 @@ def _notes(runs: Sequence[RecordedRun], arms: Sequence[Arm], suites: Sequence[Su
     unfinished = [run.name for run in runs if run.last_step < run.planned_steps]
     if unfinished:
         notes.append(f"not finished: {', '.join(unfinished)}")
+    for suite in suites:
+        for arm in arms[1:]:
+            apart = [b.name for a, b in paired_runs(arms[0], arm) if not _starts_alike(a, b, suite.suite)]
+            if apart:
+                notes.append(f"{', '.join(apart)} started elsewhere: the initial model answered differently at step 0")
     for what in ("commit", "versions"):
         if len({repr(run.saved.get(what)) for run in runs}) > 1:
             notes.append(f"the runs were made with different {'commits' if what == 'commit' else 'package versions'}")
     return notes
+
+
+def _starts_alike(a: RecordedRun, b: RecordedRun, suite: str) -> bool:
+    """Whether the initial models gave the same answers; True where seed, prompt or engine let them differ."""
+    may_differ = any(a.config.get(key) != b.config.get(key) for key in ("seed", "template.name", "engine.name"))
+    if may_differ or not (0 in a.evaluation_steps(suite) and 0 in b.evaluation_steps(suite)):
+        return True
+    answers = [run.evaluation(suite, 0).select("problem_id", "sample", "response") for run in (a, b)]
+    return answers[0].equals(answers[1])
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:

@@ -191,3 +191,10 @@ def test_arms_are_named_by_what_their_directories_do_not_share(fake_run):
     assert [result.arm for result in compare(nested).suites[0].results] == ["dr", "plain"]
     seeds = [fake_run(f"home/seed-{s}", seeded(s), **SMALL) for s in range(2)]
     assert compare(seeds).suites[0].results[0].arm == "home"
+
+
+def test_runs_of_different_initial_models_under_one_name_are_noted(fake_run):
+    a, b = fake_run("a", **SMALL), fake_run("b", GRPO, accuracy=(0.17, 0.6), **SMALL)
+    assert not any("started elsewhere" in note for note in compare([a, b]).notes)
+    c = fake_run("c", GRPO, accuracy=(0.5, 0.6), **SMALL)
+    assert any("c started elsewhere" in note for note in compare([a, c]).notes)
