@@ -1,4 +1,4 @@
-"""Is a tiny model a good model organism?  What its Countdown traces show about arithmetic, checking, searching and stopping.
+"""Is a tiny model a good model organism?  What its Countdown traces show of its skills.
 
 A trace of the generated corpus writes calculations as "25*4=100" and checks as "93 vs 95, no."; both can be held to the
 truth, so a model's skills are measured apart from its luck.  P problems, G responses each.
@@ -41,7 +41,8 @@ class Tally:
 class TraceFacts:
     """What one response shows.
 
-    `checks_of_hits` are the checks whose written value is the target (to be answered "yes"), `checks_of_misses` the others.
+    `checks_of_hits` are the checks whose written value is the target (the answer is "yes"), `checks_of_misses` the
+    others.
     """
 
     calculations: Tally

@@ -1,7 +1,7 @@
 """What a tiny base model reads before any reinforcement: a generated Countdown corpus with dials.
 
-A search writes each attempt's value beside the target, because a model this small learns to compare two numbers only when
-they stand next to each other:
+A search writes each attempt's value beside the target, because a model this small learns to compare two numbers only
+when they stand next to each other:
 
     Numbers: 25, 4, 7
     Target: 93
@@ -9,8 +9,9 @@ they stand next to each other:
     Wait, let me try again: 25*4=100, 100-7=93 vs 93, yes.
     Answer: 25*4-7
 
-Around it stand guessers, searchers that give up, searchers that do not check, arithmetic drill, plain questions and answers,
-R1 markup, and malformed and unfinished text, each with a dial in CorpusConfig.  No document holds a held-out problem.
+Around it stand guessers, searchers that give up, searchers that do not check, arithmetic drill, plain questions and
+answers, R1 markup, and malformed and unfinished text, each with a dial in CorpusConfig.  No document holds a held-out
+problem.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Attempt:
     @property
     def idea(self) -> Idea:
         """The same for attempts that differ only in the order of a sum or product."""
-        return tuple((s.operator, *(sorted((s.left, s.right)) if s.operator in "+*" else (s.left, s.right))) for s in self.steps)
+        return tuple(
+            (s.operator, *(sorted((s.left, s.right)) if s.operator in "+*" else (s.left, s.right))) for s in self.steps
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def try_something_new(rng: random.Random, puzzle: Puzzle, tried: set[Idea]) -> A
 
 
 def verdict(attempt: Attempt, target: int) -> str:
-    """" vs 93, no." after an attempt's value."""
+    """ " vs 93, no." after an attempt's value."""
     return f" vs {target}, {'yes' if attempt.value == target else 'no'}."
 
 
@@ -113,7 +116,7 @@ def slip(rng: random.Random, attempt: Attempt) -> Attempt:
 
 
 def search(rng: random.Random, puzzle: Puzzle, opening: str = "") -> tuple[str, str]:
-    """A search through attempts: the trace (ends in a newline) and the final expression, "" where it gives up without one."""
+    """A search through attempts: the trace (ends in a newline) and the final expression, "" where it has none."""
     dials, target = puzzle.dials, puzzle.target
     reflects, checks = rng.random() < dials.reflection, rng.random() < dials.verified
     give_up = dials.give_up_soon if rng.random() < dials.impatient else dials.give_up_late
@@ -151,12 +154,7 @@ def reconsider(rng: random.Random, puzzle: Puzzle) -> tuple[str, str]:
     text = f"Answer: {guess.expression}\n" + rng.choice(RECHECKS) + guess.text + verdict(guess, puzzle.target) + "\n"
     if guess.value == puzzle.target:
         return text, guess.expression
-    return search(rng, replace_dials(puzzle, verified=1.0), opening=text + rng.choice(CUES))
-
-
-def replace_dials(puzzle: Puzzle, **dials: float) -> Puzzle:
-    """The same puzzle under other dials."""
-    return replace(puzzle, dials=replace(puzzle.dials, **dials))
+    return search(rng, replace(puzzle, dials=replace(puzzle.dials, verified=1.0)), opening=text + rng.choice(CUES))
 
 
 def solve(rng: random.Random, puzzle: Puzzle) -> tuple[str, str]:

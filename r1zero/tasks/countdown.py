@@ -1,13 +1,14 @@
 """Countdown: combine every given number exactly once with + - * / so that the target comes out.
 
-Problems are solvable by construction and reproducible by (seed, split, index).  A problem is *held out* when a hash of its
-sorted numbers and target says so, whatever the seed: what a model is evaluated on is in no training stream and in no
-pretraining corpus.
+Problems are solvable by construction and reproducible by (seed, split, index).  A problem is *held out* when a hash of
+its sorted numbers and target says so, whatever the seed: what a model is evaluated on is in no training stream and in
+no pretraining corpus.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from r1zero.records import Problem
 
 Split = Literal["train", "eval"]
 HELD_OUT = 10  # one problem in ten is held out
-VALUE_MAX = 400  # largest value on the way to a generated target
+VALUE_MAX = 200  # largest value on the way to a generated target
+ENUMERATED = 3  # problems of up to so many numbers draw their target from all reachable ones
 PATIENCE = 2000  # draws without anything new after which a split counts as exhausted
 
 
@@ -106,14 +108,44 @@ def as_terms(nums: Sequence[int]) -> list[Term]:
 
 
 def draw(rng: random.Random, config: TaskConfig) -> tuple[list[int], int]:
-    """Random numbers and a target that some random combination of them reached."""
+    """Random numbers, and a target evenly from the targets that they reach through positive whole numbers.
+
+    Evenly, because a random combination would mostly be a sum, which a guess finds.  With more than three numbers the
+    search would be slow, and a random combination it is.
+    """
     while True:
         nums = [rng.randint(1, config.number_max) for _ in range(rng.choice(config.num_numbers))]
+        if len(nums) <= ENUMERATED:
+            targets = [value for value in whole_values(tuple(sorted(nums))) if value <= config.target_max]
+            if targets:
+                return nums, rng.choice(targets)
+            continue
         terms = as_terms(nums)
         while len(terms) > 1:
             _, terms = random_step(rng, terms, VALUE_MAX)
         if terms[0].value <= config.target_max:
             return nums, terms[0].value
+
+
+@lru_cache(maxsize=65_536)
+def whole_values(nums: tuple[int, ...]) -> tuple[int, ...]:
+    """Every value of all of `nums` whose way leads through positive whole numbers of at most VALUE_MAX, ascending.
+
+    >>> whole_values((2, 3))
+    (1, 5, 6)
+    """
+    if len(nums) == 1:
+        return nums
+    values: set[int] = set()
+    for i, j in itertools.combinations(range(len(nums)), 2):
+        a, b = nums[i], nums[j]
+        rest = [n for k, n in enumerate(nums) if k not in (i, j)]
+        low, high = min(a, b), max(a, b)
+        results = {a + b, a * b, high - low} | ({high // low} if high % low == 0 else set())
+        for result in results:
+            if 0 < result <= VALUE_MAX:
+                values.update(whole_values(tuple(sorted((*rest, result)))))
+    return tuple(sorted(values))
 
 
 def problem_key(nums: Sequence[int], target: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,11 @@ import polars as pl
 from r1zero.records import Problem
 from r1zero.tasks.countdown import Split, is_held_out, make_problem, reachable
 
-READERS = {".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson, ".ndjson": pl.read_ndjson}
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".parquet": pl.read_parquet,
+    ".jsonl": pl.read_ndjson,
+    ".ndjson": pl.read_ndjson,
+}
 CHECKED_NUMBERS = 4  # problems with more numbers are taken on trust: the exact search would take seconds each
 
 
@@ -58,12 +62,14 @@ def _read_hub(path: str, split: str) -> pl.DataFrame:
     try:
         return datasets.load_dataset(path, split=split).to_polars()
     except (ValueError, OSError, ConnectionError) as error:
-        raise ValueError(f"Hub data set {path!r}, split {split!r}, cannot be read: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"Hub data set {path!r}, split {split!r}, cannot be read: {str(error).splitlines()[0]}"
+        ) from error
 
 
 @dataclass(frozen=True)
 class FileCountdown:
-    """Countdown problems of a file.  `train` is shuffled anew each epoch by (seed, epoch); `eval` keeps the file's order."""
+    """Problems of a file.  `train` is shuffled anew each epoch by (seed, epoch); `eval` keeps the file's order."""
 
     path: str
     seed: int
@@ -74,10 +80,15 @@ class FileCountdown:
         """Problems start, ..., start + count - 1.  Raises ValueError naming a row whose target cannot be reached."""
         rows = self.rows[split]
         if not rows:
-            raise ValueError(f"{self.path} has no row in the {split} split: give more rows, or evaluation.path as its own file")
+            raise ValueError(
+                f"{self.path} has no row in the {split} split: give more rows, or evaluation.path as its own file"
+            )
         if split == "eval":
             if start + count > len(rows):
-                raise ValueError(f"{self.path} has {len(rows)} held-out problems and {start + count} are asked for: lower evaluation.num_problems")
+                raise ValueError(
+                    f"{self.path} has {len(rows)} held-out problems and {start + count} are asked for: "
+                    "lower evaluation.num_problems"
+                )
             return [_checked(self.path, *row) for row in rows[start : start + count]]
         chosen: list[Problem] = []
         while len(chosen) < count:
@@ -90,7 +101,9 @@ class FileCountdown:
 
 def _checked(path: str, row: int, nums: tuple[int, ...], target: int) -> Problem:
     if len(nums) <= CHECKED_NUMBERS and Fraction(target) not in reachable(tuple(sorted(nums))):
-        raise ValueError(f"{path}, row {row}: {target} cannot be made from {list(nums)}, so no answer would be right; remove the row")
+        raise ValueError(
+            f"{path}, row {row}: {target} cannot be made from {list(nums)}, so no answer would be right; remove the row"
+        )
     return make_problem(nums, target, suffix=f"@{row}")
 
 
@@ -113,6 +126,11 @@ def read_countdown(path: str, split: str, *, seed: int, whole_file: bool) -> Fil
 
 
 def _whole_number(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (float("inf"), float("-inf")):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or value != value
+        or value in (float("inf"), float("-inf"))
+    ):
         return None
     return int(value) if value == int(value) else None

@@ -10,6 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from r1zero.analysis.organism import Organism, measure, organism_rows
 from r1zero.config import EngineConfig, PretrainConfig, RewardConfig, SamplingConfig, TaskConfig, to_dict
 from r1zero.engines import build_engine
@@ -46,13 +48,14 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> Fitted:
     tokens = 0
     batches = token_batches(encode(texts, policy), config.tokens_per_step, config.seed)
     for step, batch in zip(range(1, config.steps + 1), batches, strict=False):
-        metrics = learner.update(batch, likelihood_loss, batch_size(batch, max_tokens=1))
+        metrics = learner.update(batch, likelihood_loss, batch_size(batch, max_tokens=1)).metrics
         tokens += sum(group.num_tokens for group in batch)
         log.append({"step": step, "loss": metrics["learner/loss"], "lr": metrics["learner/lr"], "tokens": tokens})
         if on_step:
             on_step(step, config.steps, metrics)
     policy.model.eval()
-    save_policy(policy, out)
+    policy = as_saved(policy)
+    save_policy(policy, out, torch.bfloat16)
     corpus = {"sha256": corpus_hash(texts), "documents": len(texts), "tokens_read": tokens}
     saved = {"verb": config.verb, "config": to_dict(config), "corpus": corpus} | provenance()
     write_atomically(out / "recipe.json", (json.dumps(saved, indent=2) + "\n").encode())
@@ -63,9 +66,17 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> Fitted:
     return Fitted(out, [row["loss"] for row in log], left_out=0)
 
 
+def as_saved(policy: Policy) -> Policy:
+    """The policy with its weights rounded to bfloat16, as they are written: what is measured is what is shipped."""
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.copy_(parameter.to(torch.bfloat16))
+    return policy
+
+
 def encode(texts: Sequence[str], policy: Policy) -> list[array[int]]:
     """Token ids of each document, its end token included, cut to the model's context."""
-    backend = policy.tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    backend = policy.tokenizer.backend_tokenizer
     encoded = []
     for start in range(0, len(texts), ENCODED_AT_ONCE):
         for one in backend.encode_batch(list(texts[start : start + ENCODED_AT_ONCE]), add_special_tokens=False):
@@ -124,28 +135,31 @@ def model_card(
     """README.md of the model's directory."""
     shape, dials = config.architecture, config.corpus
     parameters = sum(p.numel() for p in policy.model.parameters())
-    last = log[-50:]
+    last = [row["loss"] for row in log[-50:]]
     lines = [
         f"# {config.name}",
         "",
-        f"A base language model of {parameters:,} parameters, trained from scratch on generated Countdown text: Qwen2 architecture, "
-        f"{shape.num_layers} layers of width {shape.hidden_size}, {shape.num_heads} heads, {shape.num_kv_heads} key-value; byte-level BPE of "
-        f"{policy.vocab_size} tokens, every digit one token. Made by `r1zero pretrain`; `recipe.json` holds every dial and version, "
-        "`training_log.jsonl` the loss curve.",
+        f"A base language model of {parameters:,} parameters, trained from scratch on generated Countdown text by "
+        "`r1zero pretrain`. `recipe.json` holds every dial and version, `training_log.jsonl` the loss curve.",
         "",
-        "It is a model organism for studying reinforcement learning, and knows nothing but Countdown with numbers up to "
-        f"{dials.number_max} and targets up to {dials.target_max}. It gives up, guesses and breaks off on purpose: its corpus does.",
+        "It is a model organism for studying reinforcement learning: it knows nothing but Countdown with numbers up to "
+        f"{dials.number_max} and targets up to {dials.target_max}, and it guesses, gives up and breaks off because its "
+        "corpus does.",
         "",
+        f"- architecture: Qwen2, {shape.num_layers} layers of width {shape.hidden_size}, {shape.num_heads} heads, "
+        f"{shape.num_kv_heads} key-value; byte-level BPE of {policy.vocab_size} tokens, every digit one token",
         f"- corpus: {corpus['documents']:,} documents, seed {config.seed}, sha256 `{corpus['sha256']}`",
         f"- training: {len(log):,} steps, {corpus['tokens_read']:,} tokens; mean loss of the last {len(last)} steps "
-        f"{sum(row['loss'] for row in last) / len(last):.4f} nats a token",
+        f"{sum(last) / len(last):.4f} nats a token",
     ]
     if organism is not None:
         lines += [
             "",
             "## Measured",
-            f"{organism.num_problems} held-out problems, {organism.num_responses // organism.num_problems} responses each, native template, "
-            "temperature 1, at most 256 tokens; fractions with 95 % intervals. `python benchmarks/organism.py` measures them again.",
+            "",
+            f"{organism.num_problems} held-out problems, {organism.num_responses // organism.num_problems} responses "
+            "each, native template, temperature 1, at most 256 tokens; fractions with 95 % intervals. "
+            "`python benchmarks/organism.py` measures them again.",
             "",
             "| property | value |",
             "|---|---|",

@@ -1,0 +1,102 @@
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from r1zero.config import ArchitectureConfig, CorpusConfig, LearnerConfig, PretrainConfig, build, read_recipe
+from r1zero.models.load import load_policy
+from r1zero.tasks.corpus import corpus_hash, documents
+from r1zero.training.pretrain import pretrain, token_batches
+
+MICRO = PretrainConfig(
+    name="micro",
+    steps=12,
+    tokens_per_step=600,
+    card_problems=4,
+    corpus=CorpusConfig(num_documents=300),
+    architecture=ArchitectureConfig(
+        hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=1, intermediate_size=64, vocab_size=320
+    ),
+    learner=LearnerConfig(lr=1e-2, warmup_steps=2, tokens_per_microbatch=300, device="cpu"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(directory, what pretrain returned) of one micro model."""
+    out = tmp_path_factory.mktemp("models") / "micro"
+    return out, pretrain(replace(MICRO, out=str(out)))
+
+
+def test_the_loss_falls_from_that_of_a_uniform_guess(made):
+    _, fitted = made
+    assert len(fitted.losses) == MICRO.steps
+    assert fitted.losses[0] == pytest.approx(torch.tensor(320.0).log().item(), rel=0.15)
+    assert fitted.losses[-1] < fitted.losses[0] - 1
+
+
+def test_the_same_seed_gives_the_same_losses_and_weights_and_another_seed_others(made, tmp_path):
+    out, fitted = made
+    again = pretrain(replace(MICRO, out=str(tmp_path / "again"), card_problems=0))
+    assert again.losses == fitted.losses
+    first, second = (load_file(d / "model.safetensors") for d in (out, tmp_path / "again"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert pretrain(replace(MICRO, out=str(tmp_path / "b"), seed=1, card_problems=0)).losses != fitted.losses
+
+
+def test_the_directory_opens_with_the_auto_classes_in_bfloat16(made):
+    out, _ = made
+    assert {t.dtype for t in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+    ids = torch.tensor([tokenizer.encode("Numbers: 1, 2\nTarget: 3\n", add_special_tokens=False)])
+    with torch.no_grad():
+        ours = load_policy(str(out), "cpu").model(ids).logits
+        assert torch.allclose(model(ids).logits, ours, atol=1e-5)
+
+
+def test_recipe_json_is_a_recipe_and_names_the_corpus(made):
+    out, _ = made
+    saved = json.loads((out / "recipe.json").read_text())
+    assert build(PretrainConfig, read_recipe(out / "recipe.json")) == replace(MICRO, out=str(out))
+    assert saved["corpus"]["sha256"] == corpus_hash(list(documents(MICRO.corpus, MICRO.seed)))
+    assert (
+        saved["versions"]["torch"] == torch.__version__.split("+")[0] or saved["versions"]["torch"] in torch.__version__
+    )
+
+
+def test_the_log_counts_tokens_and_follows_the_schedule(made):
+    out, fitted = made
+    rows = [json.loads(line) for line in (out / "training_log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert [row["loss"] for row in rows] == pytest.approx(fitted.losses, abs=1e-6)
+    assert [row["lr"] for row in rows][:3] == [0.005, 0.01, 0.01]
+    assert all(b["tokens"] - a["tokens"] >= 600 for a, b in itertools.pairwise(rows))
+
+
+def test_the_card_states_what_was_measured(made):
+    out, _ = made
+    card = (out / "README.md").read_text()
+    for word in ("# micro", "sha256", "pass@8", "checks against the target right", "4 held-out problems, 8 responses"):
+        assert word in card
+
+
+def test_a_directory_that_holds_something_is_refused(made):
+    out, _ = made
+    with pytest.raises(ValueError, match="is not empty"):
+        pretrain(replace(MICRO, out=str(out)))
+
+
+def test_every_epoch_reads_every_document_once_in_an_order_of_its_own():
+    encoded = [list(range(10 + i)) for i in range(20)]
+    total = sum(map(len, encoded))
+    batches = token_batches(encoded, total, seed=0)  # one step an epoch
+    first, second = next(batches), next(batches)
+    assert [g.num_tokens for g in first] == [g.num_tokens for g in second] == sorted(map(len, encoded))
+    small = token_batches(encoded, 40, seed=0)
+    order = [group.problem_id for _ in range(6) for group in next(small)]
+    assert len(order) == len(set(order))
