@@ -77,7 +77,8 @@ class Packed:
             q = query_NHD.index_select(0, index).view(rows, length, heads, width).transpose(1, 2)
             k = key_NKD.index_select(0, index).view(rows, length, kv_heads, width).transpose(1, 2)
             v = value_NKD.index_select(0, index).view(rows, length, kv_heads, value_width).transpose(1, 2)
-            attended = causal_attention(q, k, v, scale=scale, window=window, softcap=softcap)
+            with torch.autocast(q.device.type, enabled=False):
+                attended = causal_attention(q, k, v, scale=scale, window=window, softcap=softcap)
             flat = attended.transpose(1, 2).reshape(rows * length, heads * value_width)
             output = output.index_copy(0, bucket.target_N, flat.index_select(0, bucket.source_N).to(output.dtype))
         return output.view(1, -1, heads, value_width)
@@ -92,6 +93,8 @@ def causal_attention(
     query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None = None, softcap: float | None = None
 ) -> Tensor:
     """[R, H, T, D] attention over each sequence's own past, with grouped heads, sliding window and soft cap."""
+    if query.device.type == "cpu":  # torch's bfloat16 kernel is 3 times slower there on sequences of 100 tokens
+        query, key, value = query.float(), key.float(), value.float()
     length = query.shape[-2]
     grouped = query.shape[1] != key.shape[1]
     mask = None
