@@ -10,11 +10,14 @@ Each step is one forward pass over the newest token of every running row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from r1zero.config import EngineConfig, SamplingConfig
+from r1zero.engines import onednn
 from r1zero.engines.cohort import CANDIDATE, END, Cohort, Sampled
 from r1zero.engines.kv_cache import DecodeLayout, KeyValueCache, PrefillLayout
 from r1zero.engines.requests import Request, make_requests, make_response
@@ -58,9 +61,11 @@ class FastEngine:
         stops = self._stop_strings(stop) if stop else None
         was_training = self.policy.model.training
         self.policy.model.eval()
+        sampler = _Sampler(self.policy, self._head, sampling, stops)
+        through_onednn = onednn.usable(self.policy.model)
         try:
-            sampler = _Sampler(self.policy, self._head, sampling, stops)
-            sampled = sampler.run(requests, self.max_concurrent, on_tokens)
+            with onednn.linear_layers(self.policy.model) if through_onednn else nullcontext():
+                sampled = sampler.run(requests, self.max_concurrent, on_tokens)
         finally:
             self.policy.model.train(was_training)
         responses = [
@@ -126,9 +131,10 @@ class _Sampler:
     def decode(self, cohorts: Sequence[Cohort]) -> Tensor:
         """Logits of the next token of every row.  [N, V]"""
         caches = [cohort.cache for cohort in cohorts]
-        ids_N = torch.cat([cohort.newest_N for cohort in cohorts])
-        positions_N = torch.cat([cache.positions_N for cache in caches])
-        hidden_ND = hidden_states(self.policy.model, ids_N, positions_N, DecodeLayout(caches))
+        rows = sum(cohort.rows for cohort in cohorts)
+        ids_N = F.pad(torch.cat([cohort.newest_N for cohort in cohorts]), (0, -rows % onednn.ROWS))
+        positions_N = F.pad(torch.cat([cache.positions_N for cache in caches]), (0, -rows % onednn.ROWS))
+        hidden_ND = hidden_states(self.policy.model, ids_N, positions_N, DecodeLayout(caches))[:rows]
         for cache in caches:
             cache.advance()
         return self.head.logits(hidden_ND)

@@ -177,9 +177,12 @@ class DecodeLayout:
     ) -> Tensor:
         """[1, H, N, D] -> [1, N, H, D]"""
         sizes = [cache.rows for cache in self.caches]
-        parts = (x[0].transpose(0, 1).split(sizes) for x in (query, key, value))
+        padding = query.shape[2] - sum(sizes)  # rows at the end that belong to nobody
+        parts = (x[0].transpose(0, 1).split([*sizes, padding]) for x in (query, key, value))
         attended = [
             cache.attend(layer, q, k, v, scale=scale, window=window, softcap=softcap)
-            for cache, q, k, v in zip(self.caches, *parts, strict=True)
+            for cache, q, k, v in zip(self.caches, *parts, strict=False)
         ]
+        if padding:
+            attended.append(attended[0].new_zeros(padding, *attended[0].shape[1:]))
         return (attended[0] if len(attended) == 1 else torch.cat(attended))[None]

@@ -10,6 +10,7 @@ import torch
 
 from r1zero.config import EngineConfig, SamplingConfig
 from r1zero.engines import Engine, build_engine
+from r1zero.engines.onednn import ROWS, linear_layers, usable
 from r1zero.engines.requests import room
 from r1zero.models.load import Policy
 from r1zero.records import Problem, Prompt, Response
@@ -91,22 +92,36 @@ def test_responses_depend_on_address_problem_and_sample(policy_of: PolicyOf, pro
     assert len(set(responses)) == len(responses)
 
 
-def test_prompts_are_read_once_for_their_group(policy_of: PolicyOf, prompts: list[Prompt]) -> None:
-    policy = policy_of("qwen2")
-    seen: list[int] = []
-    hook = policy.model.get_decoder().embed_tokens.register_forward_pre_hook(
-        lambda _, args: seen.append(args[0].numel())
-    )
+def test_prompts_are_read_once_for_their_group_and_finished_rows_not_at_all(
+    policy_of: PolicyOf, prompts: list[Prompt]
+) -> None:
+    policy = replace(policy_of("qwen2"), end_ids=tuple(range(10)))
+    read: list[int] = []
+    sampled: list[int] = []
+    hook = policy.model.get_input_embeddings().register_forward_pre_hook(lambda _, args: read.append(args[0].numel()))
     try:
         engine = engine_of(policy)
         engine.generate(prompts[:1], samples=1, sampling=SAMPLING, address=ADDRESS)  # checks its head at the first call
-        seen.clear()
-        responses_PG = engine.generate(prompts, samples=4, sampling=SAMPLING, address=ADDRESS)
+        read.clear()
+        engine.generate(prompts, samples=8, sampling=SAMPLING, address=ADDRESS, on_tokens=sampled.append)
     finally:
         hook.remove()
-    assert seen[0] == sum(len(prompt.token_ids) for prompt in prompts)
-    tokens = sum(r.num_tokens for group in responses_PG for r in group)
-    assert sum(seen[1:]) == tokens - 4 * len(prompts)  # each token but the last of a row is read once: no dead rows
+    assert read[0] == sum(len(prompt.token_ids) for prompt in prompts)
+    assert read[1:] == [-(-count // ROWS) * ROWS for count in sampled[1:]]
+    assert sampled[0] == 40 and sampled[-1] < 40
+
+
+def test_linear_layers_through_onednn_give_the_same_and_are_put_back(policy_of: PolicyOf) -> None:
+    model = policy_of("qwen2").model
+    layer, x = model.get_decoder().layers[0].self_attn.q_proj, torch.randn(1, 5, 32)
+    assert layer.bias is not None
+    plain = model.get_decoder().layers[0].self_attn.q_proj(x)
+    if not usable(model):
+        pytest.skip("this build of torch has no oneDNN")
+    with torch.inference_mode(), linear_layers(model):
+        assert "forward" in vars(layer)
+        torch.testing.assert_close(layer(x), plain)
+    assert "forward" not in vars(layer)
 
 
 def test_finish_reasons_and_text(policy_of: PolicyOf, prompts: list[Prompt]) -> None:
