@@ -142,7 +142,7 @@ def search(rng: random.Random, puzzle: Puzzle, opening: str = "") -> tuple[str, 
             return text, attempt.expression
         elif rng.random() < give_up:
             break
-    if rng.random() < 0.25:
+    if rng.random() < dials.surrender:
         return text + "I give up.\n", ""
     assert best is not None
     return text, best.expression
@@ -207,8 +207,14 @@ def random_sum(rng: random.Random, value_max: int) -> Step:
 
 
 def arithmetic(rng: random.Random, puzzle: Puzzle) -> str:
-    """A document of single calculations."""
-    return "\n".join(str(random_sum(rng, puzzle.dials.value_max)) for _ in range(rng.randint(4, 12)))
+    """A document of single calculations; half of them are checked against a number that is the result or near it."""
+    lines = []
+    for _ in range(rng.randint(4, 12)):
+        step = random_sum(rng, puzzle.dials.value_max)
+        goal = step.value if rng.random() < 0.5 else max(1, step.value + rng.choice((-20, -10, -2, -1, 1, 2, 10, 20)))
+        check = f" vs {goal}, {'yes' if goal == step.value else 'no'}." if rng.random() < 0.5 else ""
+        lines.append(f"{step}{check}")
+    return "\n".join(lines)
 
 
 def question_answer(rng: random.Random, puzzle: Puzzle) -> str:

@@ -88,7 +88,7 @@ def test_reflection_cues_appear_exactly_where_the_dial_allows_them():
 def test_a_share_dial_at_one_makes_every_document_of_that_kind(share, kind):
     texts = list(documents(replace(PLAIN, num_documents=100, **{share: 1.0}), 0))
     belongs = {
-        "sums": lambda t: re.fullmatch(r"(\d+[-+*/]\d+=\d+\n?)+", t),
+        "sums": lambda t: re.fullmatch(r"(\d+[-+*/]\d+=\d+( vs \d+, (yes|no)\.)?\n?)+", t),
         "words": lambda t: t.startswith(("Question: What is", "Using the numbers")),
         "r1": lambda t: t.startswith("A conversation between User") and t.endswith("</answer>"),
     }[kind]
@@ -154,3 +154,17 @@ def test_values_on_the_way_stay_within_the_dial():
     values = [int(v) for _, _, r in puzzles_of(texts) for v in re.findall(r"=(\d+)", r)]
     assert max(values) <= 120
     assert Fraction(sum(values), len(values)) > 1
+
+
+def test_drill_checks_are_right_and_both_verdicts_are_common():
+    text = "\n".join(documents(replace(PLAIN, num_documents=200, arithmetic=1.0), 0))
+    checks = re.findall(r"=(\d+) vs (\d+), (yes|no)\.", text)
+    assert len(checks) > 500
+    assert all((value == goal) == (verdict == "yes") for value, goal, verdict in checks)
+    assert 0.4 < sum(verdict == "yes" for _, _, verdict in checks) / len(checks) < 0.6
+
+
+def test_a_search_that_surrenders_gives_no_answer():
+    texts = list(documents(replace(PLAIN, num_documents=200, surrender=1.0, give_up_late=1.0), 0))
+    for _, _, response in puzzles_of(texts):
+        assert response.endswith("I give up.") != ("Answer: " in response)
