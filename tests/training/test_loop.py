@@ -1,6 +1,7 @@
 """The loop on random models.  They never solve Countdown, so reward goes to ending before the limit instead."""
 
 import json
+import math
 from dataclasses import replace
 
 import polars as pl
@@ -47,15 +48,20 @@ def base(tmp_path, policy):
 
 def config_for(tmp_path, base, **overrides):
     return build(TrainConfig, nested({
-        "steps": 3, "problems_per_step": 3, "responses_per_problem": 4, "model.path": str(base),
+        "steps": 3, "problems_per_step": 4, "responses_per_problem": 8, "model.path": str(base),
         "run.dir": str(tmp_path / "run"), "reward.unformatted": 1.0, "reward.truncated": 0.0,
-        "sampling.max_tokens": 24, "evaluation.num_problems": 6, "evaluation.max_tokens": 24, "evaluation.every": 2,
+        "sampling.max_tokens": 64, "evaluation.num_problems": 6, "evaluation.max_tokens": 24, "evaluation.every": 2,
         "checkpoint.every": 2, "learner.lr": 1e-2, "learner.dtype": "float32",
     } | overrides))  # fmt: skip
 
 
 def timeless(metrics):
     return [json.dumps({k: v for k, v in row.items() if not k.startswith("speed/")}) for row in metrics]
+
+
+def largest_gap(run):
+    gaps = [row["policy/kl_sampler_learner"] for row in run.metrics[1:]]
+    return max(gap for gap in gaps if not math.isnan(gap))  # NaN where every group was degenerate
 
 
 def test_a_run_leaves_what_the_contract_promises(tmp_path, base):
@@ -67,7 +73,7 @@ def test_a_run_leaves_what_the_contract_promises(tmp_path, base):
     evaluated = [row["step"] for row in metrics if "eval/countdown/accuracy" in row]
     assert evaluated == [0, 2, 3]  # the first, every second, the last
     rollouts = read_rollouts(run.dir).collect()
-    assert len(rollouts) == 3 * 3 * 4
+    assert len(rollouts) == 3 * 4 * 8
     assert (
         rollouts.group_by("step", "problem_id").agg(pl.col("advantage").sum()).get_column("advantage").abs().max()
         < 1e-9
@@ -79,16 +85,18 @@ def test_a_run_leaves_what_the_contract_promises(tmp_path, base):
     assert saved["versions"]["torch"] == torch.__version__
 
 
-def test_training_raises_the_reward(tmp_path, base):
-    run = train(config_for(tmp_path, base, **{"steps": 12, "problems_per_step": 6, "evaluation.every": 0}))
-    rewards = [row["reward/mean"] for row in run.metrics[1:]]
-    assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.3
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("objective", ["dr_grpo", "grpo"])
+def test_training_raises_the_reward(tmp_path, base, objective, seed):
+    settings = {"problems_per_step": 8, "responses_per_problem": 8, "evaluation.every": 0, "learner.lr": 2e-2}
+    config = config_for(tmp_path, base, steps=15, seed=seed, **settings, **{"objective.name": objective})
+    rewards = [row["reward/mean"] for row in train(config).metrics[1:]]
+    assert sum(rewards[:3]) / 3 < 0.4
+    assert sum(rewards[-3:]) / 3 > 0.7
 
 
 def test_the_sampler_and_the_learner_agree_on_every_log_probability(tmp_path, base):
-    run = train(config_for(tmp_path, base))
-    gaps = [row["policy/kl_sampler_learner"] for row in run.metrics[1:]]
-    assert max(gaps) < 1e-9  # k3 of gaps below 1e-4
+    assert largest_gap(train(config_for(tmp_path, base))) < 1e-9  # k3 of gaps below 1e-4
 
 
 def test_the_saved_model_is_the_last_policy_and_opens_with_transformers(tmp_path, base):
@@ -182,9 +190,10 @@ def test_a_non_finite_update_stops_the_run_and_keeps_the_batch(tmp_path, base, m
         return loss * float("inf"), sums
 
     monkeypatch.setattr(Objective, "loss", broken)
-    with pytest.raises(TrainingError, match=r"step 1: the loss is .* on problem countdown-.*the batch is in"):
+    with pytest.raises(TrainingError, match=r"step \d: the loss is .* on problem countdown-.*the batch is in"):
         train(config_for(tmp_path, base))
-    batch = json.loads((tmp_path / "run" / "failed" / "step-000001.json").read_text())
+    (kept,) = (tmp_path / "run" / "failed").iterdir()
+    batch = json.loads(kept.read_text())
     assert batch[0]["problem_id"].startswith("countdown-")
     assert batch[0]["responses"] and batch[0]["advantages"]
 
@@ -228,6 +237,6 @@ def test_random_models_of_other_architectures_train(tmp_path, policy, name, engi
     save_policy(replace(policy, model=model), tmp_path / name)
     run = train(config_for(tmp_path, tmp_path / name, **{"steps": 2, "engine.name": engine}))
     assert run.finished
-    assert max(row["policy/kl_sampler_learner"] for row in run.metrics[1:]) < 1e-9
-    assert run.metrics[-1]["grad/norm"] > 0
+    assert largest_gap(run) < 1e-9
+    assert max(row["grad/norm"] for row in run.metrics[1:]) > 0
     AutoModelForCausalLM.from_pretrained(run.dir / "model")
