@@ -79,7 +79,8 @@ def load_policy(path: str, device: str = "auto") -> Policy:
         raise ValueError(f"model {path!r} is corrupt: {error}") from error
     finally:
         transformers_logging.set_verbosity(level)
-    return make_policy(model.to(choose_device(device)).eval(), tokenizer)
+    model.to(choose_device(device))  # type: ignore[arg-type]
+    return make_policy(model.eval(), tokenizer)
 
 
 def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Policy:

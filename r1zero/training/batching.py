@@ -34,16 +34,13 @@ class Group:
 
     def keep(self, rows: Sequence[int]) -> Group:
         """The group with only these of its responses."""
-
-        def pick(values: tuple | None) -> tuple | None:
-            return None if values is None else tuple(values[r] for r in rows)
-
+        sampler, old = self.sampler_logprobs, self.old_logprobs
         return replace(
             self,
-            responses=pick(self.responses),
-            advantages=pick(self.advantages),
-            sampler_logprobs=pick(self.sampler_logprobs),
-            old_logprobs=pick(self.old_logprobs),
+            responses=tuple(self.responses[r] for r in rows),
+            advantages=tuple(self.advantages[r] for r in rows),
+            sampler_logprobs=None if sampler is None else tuple(sampler[r] for r in rows),
+            old_logprobs=None if old is None else tuple(old[r] for r in rows),
         )
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,20 +18,20 @@ from typing import Any, Protocol
 import torch
 
 from r1zero.analysis.metrics import LengthReference, length_reference, rollout_metrics
-from r1zero.config import TrainConfig
+from r1zero.config import TrainConfig, to_dict
 from r1zero.engines import build_engine
 from r1zero.evaluation.ask import ask
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
 from r1zero.objectives import Objective, build_objective
 from r1zero.records import Problem, Rollout
-from r1zero.store import append_metrics, part_path, truncate_after, write_rollouts
+from r1zero.store import Split, append_metrics, part_path, truncate_after, write_config, write_rollouts
 from r1zero.tasks import build_task
 from r1zero.tasks.templates import load_template
 from r1zero.training.batching import Group, batch_size, split_evenly
 from r1zero.training.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from r1zero.training.learner import Learner, NonFiniteError
-from r1zero.training.run import Run, StopRequest, default_directory, locked, logged, prepare_directory
+from r1zero.training.run import Run, StopRequest, check_directory, default_directory, locked, logged, provenance
 
 log = logging.getLogger("r1zero")
 
@@ -42,6 +41,7 @@ class Progress(Protocol):
 
     def step(self, step: int, metrics: dict[str, float]) -> None: ...
     def note(self, message: str) -> None: ...
+    def tokens(self, count: int) -> None: ...
 
 
 class TrainingError(RuntimeError):
@@ -54,11 +54,10 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Run:
     Raises ValueError for what the user can mend before anything is computed, TrainingError for what went wrong later.
     """
     run_dir = Path(config.run.dir) if config.run.dir else default_directory(config)
-    with ExitStack() as stack:
-        stack.enter_context(locked(run_dir))
-        trainer = Trainer(config, run_dir, progress)
-        stack.enter_context(logged(run_dir))
-        stop = stack.enter_context(StopRequest())
+    check_directory(run_dir, config)
+    trainer = Trainer(config, run_dir, progress)  # nothing is written before everything is there
+    with locked(run_dir), logged(run_dir), StopRequest() as stop:
+        trainer.open()
         return trainer.run(stop)
 
 
@@ -86,8 +85,20 @@ class Trainer:
         )
         self.reference: LengthReference | None = None  # lengths by outcome of the initial policy
         self.steps_done = -1  # 0 once the initial policy is evaluated
-        if prepare_directory(run_dir, config):
-            self._resume()
+
+    def open(self) -> None:
+        """Write config.json into a new directory, or go back to the last checkpoint of this very run."""
+        if not check_directory(self.dir, self.config):
+            write_config(self.dir, {"verb": self.config.verb, "config": to_dict(self.config)} | provenance())
+            return
+        steps = checkpoint_steps(self.dir)
+        last = steps[-1] if steps else -1
+        truncate_after(self.dir, last)
+        if steps:
+            state = load_checkpoint(self.dir, last, self.policy, self.learner)
+            self.reference = LengthReference.from_dict(state["reference"]) if state["reference"] else None
+            self._say(f"continuing {self.dir} after step {last}")
+        self.steps_done = last
 
     def run(self, stop: StopRequest) -> Run:
         """Evaluate the initial policy, then step until done or asked to stop."""
@@ -110,8 +121,7 @@ class Trainer:
                 self.steps_done = step
                 if self.progress:
                     self.progress.step(step, metrics)
-            if not (self.dir / "model" / "config.json").exists() or self.steps_done == config.steps:
-                save_policy(self.policy, self.dir / "model")
+            save_policy(self.policy, self.dir / "model")
         except NonFiniteError as error:
             raise TrainingError(self._keep_offender(error)) from error
         except OSError as error:
@@ -133,6 +143,7 @@ class Trainer:
             rewards=config.reward,
             address=(config.seed, "train", step),
             step=step,
+            on_tokens=self.progress.tokens if self.progress else None,
         )
         rollouts_PG = with_advantages(asked.rollouts_PG, self.objective)
         rollouts = [rollout for group in rollouts_PG for rollout in group]
@@ -186,15 +197,16 @@ class Trainer:
             seed=config.seed,
             step=step,
             rewards=config.reward,
+            on_tokens=self.progress.tokens if self.progress else None,
         )
         self._store("eval", step, evaluation.rollouts)
         self._say(f"step {step}: {evaluation.verdict}")
         return evaluation.metrics | {"speed/eval_s": evaluation.seconds}
 
-    def _store(self, split: str, step: int, rollouts: list[Rollout]) -> None:
+    def _store(self, split: Split, step: int, rollouts: list[Rollout]) -> None:
         drawn = self.config.sampling if split == "train" else self.config.evaluation
         write_rollouts(
-            part_path(self.dir, split, step),  # type: ignore[arg-type]
+            part_path(self.dir, split, step),
             rollouts,
             run=self.dir.name,
             checkpoint=f"step-{step if split == 'eval' else step - 1:06d}",
@@ -208,16 +220,6 @@ class Trainer:
         state = {"reference": self.reference.to_dict() if self.reference else None}
         if step not in checkpoint_steps(self.dir):
             save_checkpoint(self.dir, step, self.policy, self.learner, state, self.config.checkpoint.keep)
-
-    def _resume(self) -> None:
-        steps = checkpoint_steps(self.dir)
-        last = steps[-1] if steps else -1
-        truncate_after(self.dir, last)
-        if steps:
-            state = load_checkpoint(self.dir, last, self.policy, self.learner)
-            self.reference = LengthReference.from_dict(state["reference"]) if state["reference"] else None
-            self._say(f"continuing {self.dir} after step {last}")
-        self.steps_done = last
 
     def _keep_offender(self, error: NonFiniteError) -> str:
         path = self.dir / "failed" / f"step-{self.steps_done + 1:06d}.json"

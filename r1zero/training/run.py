@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from r1zero.config import TrainConfig, to_dict
-from r1zero.store import read_config, read_metrics, write_config
+from r1zero.store import read_config, read_metrics
 
 log = logging.getLogger("r1zero")
 
@@ -47,15 +47,11 @@ def default_directory(config: TrainConfig) -> Path:
     return Path("runs") / f"{config.task.name}-{config.objective.name}-seed{config.seed}"
 
 
-def prepare_directory(run_dir: Path, config: TrainConfig) -> bool:
-    """Write config.json, or check that the one there is of the same run.  Returns whether there was one.
-
-    Raises ValueError naming the first keys that differ, and the remedy.
-    """
+def check_directory(run_dir: Path, config: TrainConfig) -> bool:
+    """Whether the directory holds this very run.  Raises ValueError, naming the remedy, when it holds anything else."""
     if not (run_dir / "config.json").exists():
-        if run_dir.exists() and any(path.name != ".lock" for path in run_dir.iterdir()):
+        if run_dir.exists() and any(path.name not in {".lock", "log.txt"} for path in run_dir.iterdir()):
             raise ValueError(f"{run_dir} is not empty and holds no run: choose another --run.dir")
-        write_config(run_dir, {"verb": config.verb, "config": to_dict(config)} | provenance())
         return False
     there, here = flatten_dict(read_config(run_dir)["config"]), flatten_dict(to_dict(config))
     may_change = MAY_CHANGE if config.learner.schedule == "constant" else MAY_CHANGE - {"steps"}
