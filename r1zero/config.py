@@ -187,6 +187,11 @@ class TrainConfig:
             self.learner.updates_per_rollout,
             "at least 1",
         )
+        if self.learner.updates_per_rollout > self.problems_per_step:
+            raise ValueError(
+                f"learner.updates_per_rollout={self.learner.updates_per_rollout} is more than problems_per_step="
+                f"{self.problems_per_step}: each update takes whole groups, so lower it or raise problems_per_step"
+            )
         if self.sampling.top_p < 1 or self.sampling.top_k > 0:
             raise ValueError(
                 f"sampling.top_p={self.sampling.top_p}, top_k={self.sampling.top_k}: the learner scores the full softmax, so "

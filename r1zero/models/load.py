@@ -33,6 +33,12 @@ class Policy:
     def device(self) -> torch.device:
         return self.model.device
 
+    @property
+    def end_id(self) -> int:
+        """The end token to write after a text: the tokenizer's own where the model ends with it."""
+        own = self.tokenizer.eos_token_id
+        return own if own in self.end_ids else self.end_ids[0]
+
 
 def shipped_models() -> list[str]:
     """Names of the models inside the package."""

@@ -85,7 +85,7 @@ def read_examples(data: TextDataConfig, policy: Policy) -> tuple[list[Group], in
             policy.tokenizer.encode(row[data.prompt_column], add_special_tokens=False) if data.prompt_column else []
         )
         answer = policy.tokenizer.encode(row[data.text_column], add_special_tokens=False)
-        examples.append(example(f"row {index}", prompt, answer, policy.end_ids[0], learn_prompt=data.loss_on == "all"))
+        examples.append(example(f"row {index}", prompt, answer, policy.end_id, learn_prompt=data.loss_on == "all"))
     limit = min(data.max_tokens, policy.max_context)
     kept = [group for group in examples if group.num_tokens <= limit]
     if not kept:
