@@ -1,6 +1,6 @@
-"""Running responses that were admitted together, and what has been sampled of them.
+"""Running responses: which rows share a cache, and what has been sampled of each.
 
-Letters: N running rows, B rows as admitted, T response tokens.
+Letters: N running rows, S slots, T response tokens.
 """
 
 from __future__ import annotations
@@ -13,85 +13,72 @@ from torch import Tensor
 
 from r1zero.engines.kv_cache import KeyValueCache
 from r1zero.engines.requests import Request
-from r1zero.engines.sampling import uniforms
-from r1zero.engines.stopping import StopStrings
-
-PLAIN, END, CANDIDATE = 0, 1, 2  # what an id means: nothing; the response ends; its text may complete a stop string
-_BLOCK = 64  # positions whose random numbers are computed at once
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """A finished response, not yet decoded."""
+class Row:
+    """A running response.  A tick samples one token of every running response."""
 
-    token_ids: list[int]  # [T]
-    logprobs: list[float]  # [T] nats
-    stopped: bool  # by a stop string
+    index: int  # which request it answers
+    request: Request
+    slot: int  # its place in the transcript
+    started: int  # the tick that samples its first token
+
+    @property
+    def deadline(self) -> int:
+        """The tick that samples its last allowed token."""
+        return self.started + self.request.limit - 1
 
 
 class Cohort:
     """Rows of one cache, in the same order; finished rows leave, and rows from the end take their places."""
 
-    def __init__(self, members: Sequence[int], requests: Sequence[Request], cache: KeyValueCache) -> None:
-        device = cache.positions_N.device
-        self.members = list(members)  # of row n: which request it answers
-        self.limits = [request.limit for request in requests]  # [N] tokens
+    def __init__(self, rows: Sequence[Row], cache: KeyValueCache, newest_N: Tensor) -> None:
+        self.rows = list(rows)
         self.cache = cache
-        self.num_sampled = 0  # tokens, the same for all rows
-        self.newest_N = torch.zeros(len(requests), dtype=torch.long, device=device)
-        self._keys_B = torch.tensor([request.key for request in requests], device=device)
-        self._slots = list(range(len(requests)))  # [N] row of the tensors below
-        self._slots_N = torch.arange(len(requests), device=device)
-        self._token_ids_BT = torch.zeros(len(requests), max(self.limits), dtype=torch.long, device=device)
-        self._logprobs_BT = torch.zeros(len(requests), max(self.limits), device=device)
-        self._uniforms_TB = torch.empty(0, len(requests), dtype=torch.float64, device=device)
+        self.newest_N = newest_N  # ids sampled last
+        device = newest_N.device
+        self.slots_N = torch.tensor([row.slot for row in rows], device=device)
+        self.keys_N = torch.tensor([row.request.key for row in rows], device=device)
+        self.started_N = torch.tensor([row.started for row in rows], device=device)
+        self.deadline = min(row.deadline for row in rows)
 
-    @property
-    def rows(self) -> int:
-        return len(self.members)
-
-    def next_uniforms(self) -> Tensor:
-        """The random numbers behind the next token of each row.  [N]"""
-        place = self.num_sampled % _BLOCK
-        if place == 0:
-            self._uniforms_TB = uniforms(self._keys_B, self.num_sampled, _BLOCK)
-        return self._uniforms_TB[place, self._slots_N]
-
-    def append(self, ids_N: Tensor, logprobs_N: Tensor) -> None:
-        """Record one more token of each row."""
-        self._token_ids_BT[self._slots_N, self.num_sampled] = ids_N
-        self._logprobs_BT[self._slots_N, self.num_sampled] = logprobs_N
-        self.newest_N = ids_N
-        self.num_sampled += 1
-
-    def release(self, meanings: Sequence[int], stops: StopStrings | None) -> dict[int, Sampled]:
-        """Finished rows, by the request they answer; they leave the cohort.  `meanings` [N] are of the newest ids."""
-        shortest = min(self.limits)
-        if self.num_sampled < shortest and not any(meanings):
-            return {}
-        finished: dict[int, Sampled] = {}
-        leaving: set[int] = set()
-        for row, meaning in enumerate(meanings):
-            stopped = meaning == CANDIDATE and stops is not None and stops.completed(self._token_ids(row))
-            if meaning == END or stopped or self.num_sampled == self.limits[row]:
-                logprobs = self._logprobs_BT[self._slots[row], : self.num_sampled].tolist()
-                finished[self.members[row]] = Sampled(self._token_ids(row), logprobs, stopped)
-                leaving.add(row)
-        if leaving:
-            self._drop(leaving)
-        return finished
-
-    def _token_ids(self, row: int) -> list[int]:
-        return self._token_ids_BT[self._slots[row], : self.num_sampled].tolist()
-
-    def _drop(self, leaving: set[int]) -> None:
-        size = self.rows - len(leaving)
-        replacements = [row for row in range(size, self.rows) if row not in leaving]
+    def without(self, leaving: set[int]) -> Cohort | None:
+        """The cohort of the other rows; None when there are none."""
+        size = len(self.rows) - len(leaving)
+        if not size:
+            return None
+        replacements = [row for row in range(size, len(self.rows)) if row not in leaving]
         kept = [replacements.pop() if row in leaving else row for row in range(size)]
-        self.members = [self.members[row] for row in kept]
-        self.limits = [self.limits[row] for row in kept]
-        self._slots = [self._slots[row] for row in kept]
-        if kept:
-            index_N = torch.tensor(kept, device=self._slots_N.device)
-            self._slots_N, self.newest_N = self._slots_N[index_N], self.newest_N[index_N]
-            self.cache.keep(kept)
+        self.cache.keep(kept)
+        newest_N = self.newest_N[torch.tensor(kept, device=self.newest_N.device)]
+        return Cohort([self.rows[row] for row in kept], self.cache, newest_N)
+
+
+def merge(cohorts: Sequence[Cohort]) -> Cohort:
+    """One cohort of all rows.  The rows of the shorter one are padded in the cache; the given ones are used up."""
+    rows = [row for cohort in cohorts for row in cohort.rows]
+    cache = KeyValueCache.merged([cohort.cache for cohort in cohorts])
+    return Cohort(rows, cache, torch.cat([cohort.newest_N for cohort in cohorts]))
+
+
+class Transcript:
+    """Tokens and log-probabilities of all running responses, one slot each, kept on the model's device."""
+
+    def __init__(self, num_slots: int, max_tokens: int, device: torch.device) -> None:
+        self.free = list(range(num_slots))
+        self._ids_ST = torch.zeros(num_slots, max_tokens, dtype=torch.long, device=device)
+        self._logprobs_ST = torch.zeros(num_slots, max_tokens, device=device)
+
+    def write(self, slots_N: Tensor, columns_N: Tensor, ids_N: Tensor, logprobs_N: Tensor) -> None:
+        """Record one more token of each row."""
+        self._ids_ST[slots_N, columns_N] = ids_N
+        self._logprobs_ST[slots_N, columns_N] = logprobs_N
+
+    def token_ids(self, slot: int, count: int) -> list[int]:
+        """The first `count` tokens of a response."""
+        return self._ids_ST[slot, :count].tolist()
+
+    def logprobs(self, slot: int, count: int) -> list[float]:
+        """Their log-probabilities, nats."""
+        return self._logprobs_ST[slot, :count].tolist()

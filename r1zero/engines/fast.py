@@ -2,9 +2,9 @@
 
 Letters: N running rows, P distinct prompts, V vocabulary, D width.
 
-A prompt is read once for its whole group.  Responses run in cohorts, admitted together and therefore always equally
-long; a finished row leaves its cohort at once, and when enough rows have left, waiting prompts enter as a new cohort.
-Each step is one forward pass over the newest token of every running row.
+A prompt is read once for its whole group.  Responses run in cohorts, each with its own key-value cache; a finished row
+leaves its cohort at once, and when enough rows have left, waiting prompts enter as a new cohort.
+A tick is one forward pass over the newest token of every running row, and one new token for each.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from torch import Tensor
 
 from r1zero.config import EngineConfig, SamplingConfig
 from r1zero.engines import onednn
-from r1zero.engines.cohort import CANDIDATE, END, Cohort, Sampled
+from r1zero.engines.cohort import Cohort, Row, Transcript, merge
 from r1zero.engines.kv_cache import DecodeLayout, KeyValueCache, PrefillLayout
 from r1zero.engines.requests import Request, make_requests, make_response
-from r1zero.engines.sampling import draw
+from r1zero.engines.sampling import draw, uniforms
 from r1zero.engines.stopping import StopStrings, stop_strings, token_pieces
 from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of
 from r1zero.records import Prompt, Response
 
-REFILL_SHARE = 0.25  # waiting prompts enter when this share of max_concurrent is free
+REFILL_SHARE = 0.125  # waiting prompts enter when this share of max_concurrent is free
+MOST_COHORTS = 3  # attention is called once for each, so more of them are merged, at the price of some padding
 PREFILL_TOKENS = 8192  # prompt tokens read in one forward pass
+PLAIN, END, CANDIDATE = 0, 1, 2  # what an id means: nothing; the response ends; it may complete a stop string
 
 
 class FastEngine:
@@ -58,80 +60,88 @@ class FastEngine:
         """`samples` responses to each prompt.  Raises ValueError for a prompt that leaves no room in the context."""
         requests = make_requests(self.policy, prompts, samples, sampling, address)
         self._head = self._head or head_of(self.policy)
-        stops = self._stop_strings(stop) if stop else None
-        was_training = self.policy.model.training
-        self.policy.model.eval()
-        sampler = _Sampler(self.policy, self._head, sampling, stops)
-        through_onednn = onednn.usable(self.policy.model)
+        stops = self._stop_strings(stop, keep_stop) if stop else None
+        sampler = _Sampler(self.policy, self._head, sampling, stops, requests, self.max_concurrent)
+        model = self.policy.model
+        was_training = model.training
+        model.eval()
         try:
-            with onednn.linear_layers(self.policy.model) if through_onednn else nullcontext():
-                sampled = sampler.run(requests, self.max_concurrent, on_tokens)
+            with onednn.linear_layers(model) if onednn.usable(model) else nullcontext():
+                responses = sampler.run(on_tokens)
         finally:
-            self.policy.model.train(was_training)
-        responses = [
-            make_response(self.policy, s.token_ids, s.logprobs, s.stopped, stop, keep_stop)
-            for s in (sampled[i] for i in range(len(requests)))
-        ]
+            model.train(was_training)
         return [responses[at : at + samples] for at in range(0, len(responses), samples)]
 
-    def _stop_strings(self, stop: Sequence[str]) -> StopStrings:
+    def _stop_strings(self, stop: Sequence[str], keep: bool) -> StopStrings:
         self._pieces = self._pieces or token_pieces(self.policy)
-        return stop_strings(stop, self.policy, self._pieces)
+        return stop_strings(stop, self.policy, self._pieces, keep=keep)
 
 
 class _Sampler:
     """One call of `generate`."""
 
-    def __init__(self, policy: Policy, head: Head, sampling: SamplingConfig, stops: StopStrings | None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        head: Head,
+        sampling: SamplingConfig,
+        stops: StopStrings | None,
+        requests: Sequence[Request],
+        max_concurrent: int,
+    ) -> None:
         self.policy, self.head, self.sampling, self.stops = policy, head, sampling, stops
+        self.requests = requests
+        self.max_concurrent = max_concurrent
         self.meaning_V = torch.zeros(policy.vocab_size, dtype=torch.uint8)
         if stops is not None:
             self.meaning_V[stops.completing_V] = CANDIDATE
         self.meaning_V[list(policy.end_ids)] = END
         self.meaning_V = self.meaning_V.to(policy.device)
+        longest = max((request.limit for request in requests), default=0)
+        self.transcript = Transcript(min(max_concurrent, len(requests)), longest, policy.device)
+        self.tick = 0
+        self.finished: dict[int, Response] = {}
 
-    def run(
-        self, requests: Sequence[Request], max_concurrent: int, on_tokens: Callable[[int], None] | None
-    ) -> dict[int, Sampled]:
-        """What was sampled for each request, by its index."""
-        finished: dict[int, Sampled] = {}
-        waiting = _groups(requests)
+    def run(self, on_tokens: Callable[[int], None] | None) -> list[Response]:
+        """The responses to all requests, in order."""
+        waiting = _groups(self.requests)
         running: list[Cohort] = []
         while waiting or running:
-            free = max_concurrent - sum(cohort.rows for cohort in running)
-            wanted = min(sum(map(len, waiting)), max(1, round(REFILL_SHARE * max_concurrent)))
-            admitted = _admit(waiting, free, may_split=not running) if waiting and free >= wanted else []
+            logits = [self.decode(running)] if running else []
+            refill = max(1, round(REFILL_SHARE * self.max_concurrent))
+            free = self.max_concurrent - sum(len(cohort.rows) for cohort in running)
+            admitted = _admit(waiting, free, may_split=not running) if free >= min(refill, len(waiting)) else []
             if admitted:
-                cohort, logits_NV = self.prefill(admitted, requests)
+                cohort, logits_NV = self.prefill(admitted)
                 running.append(cohort)
-                stepped = [cohort]
-            else:
-                logits_NV, stepped = self.decode(running), running
+                logits.append(logits_NV)
+            running = self.sample(torch.cat(logits), running)
             if on_tokens is not None:
-                on_tokens(len(logits_NV))
-            finished |= self.sample(logits_NV, stepped)
-            running = [cohort for cohort in running if cohort.rows]
-        return finished
+                on_tokens(sum(map(len, logits)))
+            while len(running) > MOST_COHORTS:
+                running = _merge_nearest(running)
+        return [self.finished[i] for i in range(len(self.requests))]
 
-    def prefill(self, groups: Sequence[Sequence[int]], requests: Sequence[Request]) -> tuple[Cohort, Tensor]:
+    def prefill(self, groups: Sequence[Sequence[int]]) -> tuple[Cohort, Tensor]:
         """Read each group's prompt once.  Returns the group's rows as a cohort, and the logits of their first token."""
-        prompts = [requests[group[0]].prompt.token_ids for group in groups]
-        members = [i for group in groups for i in group]
-        cache = KeyValueCache([len(requests[i].prompt.token_ids) for i in members], self.policy.device)
-        logits, row = [], 0
+        device = self.policy.device
+        rows = [Row(i, self.requests[i], self.transcript.free.pop(), self.tick) for group in groups for i in group]
+        cache = KeyValueCache([len(row.request.prompt.token_ids) for row in rows], device)
+        prompts = [self.requests[group[0]].prompt.token_ids for group in groups]
+        logits, first_row = [], 0
         for chunk in _chunks([len(ids) for ids in prompts], PREFILL_TOKENS):
             copies = [len(group) for group in groups[chunk]]
-            layout = PrefillLayout([len(ids) for ids in prompts[chunk]], copies, cache, row)
-            row += sum(copies)
-            flat = torch.tensor([id for ids in prompts[chunk] for id in ids], device=self.policy.device)
-            hidden_PD = hidden_states(self.policy.model, flat, layout.position_ids, layout)[layout.last_P]
-            logits.append(self.head.logits(hidden_PD).repeat_interleave(layout.copies_P, dim=0))
-        return Cohort(members, [requests[i] for i in members], cache), torch.cat(logits)
+            layout = PrefillLayout([len(ids) for ids in prompts[chunk]], copies, cache, first_row)
+            first_row += sum(copies)
+            flat_N = torch.tensor([id for ids in prompts[chunk] for id in ids], device=device)
+            hidden_ND = hidden_states(self.policy.model, flat_N, layout.position_ids, layout)
+            logits.append(self.head.logits(hidden_ND[layout.last_P]).repeat_interleave(layout.copies_P, dim=0))
+        return Cohort(rows, cache, torch.zeros(len(rows), dtype=torch.long, device=device)), torch.cat(logits)
 
     def decode(self, cohorts: Sequence[Cohort]) -> Tensor:
         """Logits of the next token of every row.  [N, V]"""
         caches = [cohort.cache for cohort in cohorts]
-        rows = sum(cohort.rows for cohort in cohorts)
+        rows = sum(cache.rows for cache in caches)
         ids_N = F.pad(torch.cat([cohort.newest_N for cohort in cohorts]), (0, -rows % onednn.ROWS))
         positions_N = F.pad(torch.cat([cache.positions_N for cache in caches]), (0, -rows % onednn.ROWS))
         hidden_ND = hidden_states(self.policy.model, ids_N, positions_N, DecodeLayout(caches))[:rows]
@@ -139,19 +149,58 @@ class _Sampler:
             cache.advance()
         return self.head.logits(hidden_ND)
 
-    def sample(self, logits_NV: Tensor, cohorts: Sequence[Cohort]) -> dict[int, Sampled]:
-        """Draw a token for every row; rows that are finished leave."""
-        uniforms_N = torch.cat([cohort.next_uniforms() for cohort in cohorts])
-        ids_N, logprobs_N = draw(logits_NV, uniforms_N, self.sampling)
-        meanings = self.meaning_V[ids_N].tolist()  # the one wait for the device in a step
-        finished: dict[int, Sampled] = {}
+    def sample(self, logits_NV: Tensor, cohorts: Sequence[Cohort]) -> list[Cohort]:
+        """Draw a token for every row.  Returns the cohorts without the rows that are finished."""
+        slots_N, keys_N, started_N = (
+            torch.cat(x) for x in zip(*((c.slots_N, c.keys_N, c.started_N) for c in cohorts), strict=True)
+        )
+        columns_N = self.tick - started_N
+        ids_N, logprobs_N = draw(logits_NV, uniforms(keys_N, columns_N), self.sampling)
+        self.transcript.write(slots_N, columns_N, ids_N, logprobs_N)
+        meanings = self.meaning_V[ids_N].tolist()  # the one wait for the device in a tick
+        running: list[Cohort] = []
         at = 0
         for cohort in cohorts:
-            rows = slice(at, at + cohort.rows)
+            rows = slice(at, at + len(cohort.rows))
             at = rows.stop
-            cohort.append(ids_N[rows], logprobs_N[rows])
-            finished |= cohort.release(meanings[rows], self.stops)
-        return finished
+            cohort.newest_N = ids_N[rows]
+            leaving = self.finish(cohort, meanings[rows])
+            remaining = cohort.without(leaving) if leaving else cohort
+            if remaining is not None:
+                running.append(remaining)
+        self.tick += 1
+        return running
+
+    def finish(self, cohort: Cohort, meanings: Sequence[int]) -> set[int]:
+        """Keep the responses of rows that are finished, and say which those are.  `meanings` [N]: of the newest ids."""
+        if self.tick < cohort.deadline and not any(meanings):
+            return set()
+        leaving: set[int] = set()
+        for n, (row, meaning) in enumerate(zip(cohort.rows, meanings, strict=True)):
+            if meaning == PLAIN and self.tick < row.deadline:
+                continue
+            count = self.tick - row.started + 1
+            token_ids = self.transcript.token_ids(row.slot, count)
+            stopped = meaning == CANDIDATE and self.stops is not None and self.stops.completed(token_ids)
+            if meaning == END or stopped or self.tick == row.deadline:
+                logprobs = self.transcript.logprobs(row.slot, count)
+                self.finished[row.index] = make_response(
+                    self.policy, token_ids, logprobs, self.stops if stopped else None
+                )
+                self.transcript.free.append(row.slot)
+                leaving.add(n)
+        return leaving
+
+
+def _merge_nearest(cohorts: Sequence[Cohort]) -> list[Cohort]:
+    """One cohort fewer: of neighbours in length, the two that need the least padding become one."""
+    by_length = sorted(cohorts, key=lambda cohort: cohort.cache.length)
+
+    def padding(i: int) -> int:
+        return len(by_length[i].rows) * (by_length[i + 1].cache.length - by_length[i].cache.length)
+
+    best = min(range(len(by_length) - 1), key=padding)
+    return [*by_length[:best], merge(by_length[best : best + 2]), *by_length[best + 2 :]]
 
 
 def _groups(requests: Sequence[Request]) -> list[list[int]]:

@@ -48,7 +48,7 @@ class HuggingFaceEngine:
         requests = make_requests(self.policy, prompts, samples, sampling, address)
         if stop:
             self._pieces = self._pieces or token_pieces(self.policy)
-        stops = stop_strings(stop, self.policy, self._pieces) if stop else None
+        stops = stop_strings(stop, self.policy, self._pieces, keep=keep_stop) if stop else None
         responses: list[Response] = []
         was_training = self.policy.model.training
         self.policy.model.eval()
@@ -59,8 +59,8 @@ class HuggingFaceEngine:
                     chooser, stopper = _generate(self.policy, batch, sampling, stops, on_tokens)
                     columns = zip(*chooser.collect(), stopper.lengths, stopper.stopped, strict=True)
                     for token_ids, logprobs, length, stopped in columns:
-                        kept = (token_ids[:length], logprobs[:length])
-                        responses.append(make_response(self.policy, *kept, stopped, stop, keep_stop))
+                        by = stops if stopped else None
+                        responses.append(make_response(self.policy, token_ids[:length], logprobs[:length], by))
         finally:
             self.policy.model.train(was_training)
         return [responses[at : at + samples] for at in range(0, len(responses), samples)]
@@ -104,7 +104,7 @@ class _Chooser(LogitsProcessor):
         self.logprobs: list[Tensor] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        uniforms_B = uniforms(self.keys_B, len(self.ids), 1)[0]
+        uniforms_B = uniforms(self.keys_B, torch.full_like(self.keys_B, len(self.ids)))
         ids_B, logprobs_B = draw(scores[:, : self.vocab_size], uniforms_B, self.sampling)
         self.ids.append(ids_B)
         self.logprobs.append(logprobs_B)

@@ -3,11 +3,10 @@
 Letters: N running rows, P distinct prompts, K key-value heads, R query heads per key-value head, D head width,
 C columns (positions) of the cache.
 
-The rows of one cache were admitted together and are aligned at their newest token: the next key goes to the same
-column in every row, so writing is a copy of a slice, a sliding window is a slice, and a causal mask is not needed.
-Shorter prompts begin later; the columns before them get a bias of -inf.  Grouped heads are never expanded: a
-key-value head meets its R query heads as one [R, D] matrix.  Keys are stored with columns innermost because that
-makes both matrix products run along memory.
+The rows of one cache are aligned at their newest token: the next key goes to the same column in every row, so writing
+is a copy of a slice, a sliding window is a slice, and a causal mask is not needed.  Shorter rows begin later; the
+columns before them get a bias of -inf.  Grouped heads are never expanded: a key-value head meets its R query heads as
+one [R, D] matrix.  Keys are stored with columns innermost because that makes both matrix products run along memory.
 """
 
 from __future__ import annotations
@@ -25,28 +24,41 @@ COLUMNS = 64  # capacity grows by this many columns: tight memory is read faster
 class KeyValueCache:
     """Keys and values of rows that advance together."""
 
-    def __init__(self, prompt_lengths: Sequence[int], device: torch.device) -> None:
-        self.rows = len(prompt_lengths)
-        self.length = max(prompt_lengths)  # columns filled in every row
-        lengths_N = torch.tensor(prompt_lengths, device=device)
-        first_N = self.length - lengths_N  # the column where each row begins
-        self.padding = self.length - min(prompt_lengths)  # columns that are empty in some row
-        empty_NC = torch.arange(self.padding, device=device) < first_N[:, None]
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        self.rows = len(lengths)
+        self.length = max(lengths)  # columns filled
+        self.starts = [self.length - length for length in lengths]  # [N] the column where each row begins
+        self.positions_N = torch.tensor(lengths, device=device)  # position of the next token in its own sequence
+        padding_C = torch.arange(max(self.starts), device=device)
+        empty_NC = padding_C < torch.tensor(self.starts, device=device)[:, None]
         self.bias_NC = torch.zeros(empty_NC.shape, device=device).masked_fill_(empty_NC, -torch.inf)
-        self.positions_N = lengths_N  # position of the next token in its own sequence
         self.keys: dict[int, Tensor] = {}  # layer -> [N, K, D, C]
         self.values: dict[int, Tensor] = {}  # layer -> [N, K, C, D]
 
-    def write_prompts(self, layer: int, rows: slice, keys: Tensor, values: Tensor) -> None:
-        """Put prompts' keys and values [rows, width, K, D] into rows, ending at the newest column."""
-        width, heads = keys.shape[1], keys.shape[2]
+    @classmethod
+    def merged(cls, caches: Sequence[KeyValueCache]) -> KeyValueCache:
+        """One cache with the rows of all, whose memory is released on the way."""
+        lengths = [cache.length - start for cache in caches for start in cache.starts]
+        merged = cls(lengths, caches[0].positions_N.device)
+        for layer in list(caches[0].keys):
+            first = 0
+            for cache in caches:
+                keys, values = cache.keys.pop(layer)[: cache.rows], cache.values.pop(layer)[: cache.rows]
+                rows = slice(first, first + cache.rows)
+                first = rows.stop
+                columns = slice(max(0, cache.length - merged.length), cache.length)
+                merged.write(layer, rows, keys[..., columns], values[:, :, columns])
+        return merged
+
+    def write(self, layer: int, rows: slice, keys: Tensor, values: Tensor) -> None:
+        """Put keys [rows, K, D, width] and values [rows, K, width, D] where they end at the newest column."""
         if layer not in self.keys:
             capacity = _capacity(self.length + 1)
-            self.keys[layer] = keys.new_zeros(self.rows, heads, keys.shape[3], capacity)
-            self.values[layer] = values.new_zeros(self.rows, heads, capacity, values.shape[3])
-        columns = slice(self.length - width, self.length)
-        self.keys[layer][rows, :, :, columns] = keys.permute(0, 2, 3, 1)
-        self.values[layer][rows, :, columns] = values.transpose(1, 2)
+            self.keys[layer] = keys.new_zeros(self.rows, *keys.shape[1:3], capacity)
+            self.values[layer] = values.new_zeros(self.rows, values.shape[1], capacity, values.shape[3])
+        columns = slice(self.length - keys.shape[-1], self.length)
+        self.keys[layer][rows, :, :, columns] = keys
+        self.values[layer][rows, :, columns] = values
 
     def attend(
         self,
@@ -65,13 +77,14 @@ class KeyValueCache:
         end = self.length + 1
         keys[:rows, :, :, self.length] = key
         values[:rows, :, self.length] = value
-        begin = 0 if window is None else max(0, end - window)
+        begin = min(self.starts) if window is None else max(min(self.starts), end - window)
         query_NKRD = (query * scale).view(rows, heads, -1, query.shape[-1])
         scores_NKRC = query_NKRD @ keys[:rows, :, :, begin:end]
         if softcap is not None:
             scores_NKRC = scores_NKRC.div_(softcap).tanh_().mul_(softcap)
-        if begin < self.padding:
-            scores_NKRC[..., : self.padding - begin] += self.bias_NC[:, None, None, begin:]
+        padding = max(self.starts)
+        if begin < padding:
+            scores_NKRC[..., : padding - begin] += self.bias_NC[:, None, None, begin:padding]
         attended_NKRD = torch.softmax(scores_NKRC, dim=-1) @ values[:rows, :, begin:end]
         return attended_NKRD.flatten(1, 2)
 
@@ -86,6 +99,7 @@ class KeyValueCache:
         `kept` moves rows only from behind into the places of dropped ones: kept[i] is i, or at least len(kept).
         """
         self.rows = len(kept)
+        self.starts = [self.starts[row] for row in kept]
         moved = [(place, row) for place, row in enumerate(kept) if place != row]
         index = torch.tensor(kept, device=self.bias_NC.device)
         self.bias_NC, self.positions_N = self.bias_NC[index], self.positions_N[index]
@@ -149,10 +163,8 @@ class PrefillLayout:
     ) -> Tensor:
         """[1, H, N, D] -> [1, N, H, D]"""
         query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
-        rows = self.rows.stop - self.rows.start
-        self.cache.write_prompts(
-            layer, self.rows, *(x[self.from_right].view(rows, self.shape[1], *x.shape[1:]) for x in (key, value))
-        )
+        copied_key, copied_value = (x[self.from_right].unflatten(0, (-1, self.shape[1])) for x in (key, value))
+        self.cache.write(layer, self.rows, copied_key.permute(0, 2, 3, 1), copied_value.transpose(1, 2))
         padded = (x[self.from_left].view(*self.shape, *x.shape[1:]).transpose(1, 2) for x in (query, key, value))
         attended = causal_attention(*padded, scale=scale, window=window, softcap=softcap)
         return attended.transpose(1, 2).flatten(0, 1)[self.back][None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from r1zero.config import SamplingConfig
 from r1zero.engines.sampling import stream_key
-from r1zero.engines.stopping import cut, decode
+from r1zero.engines.stopping import StopStrings, cut, decode
 from r1zero.models.load import Policy
 from r1zero.records import FinishReason, Prompt, Response
 
@@ -50,12 +50,12 @@ def make_requests(
 
 
 def make_response(
-    policy: Policy, token_ids: Sequence[int], logprobs: Sequence[float], stopped: bool, stop: Sequence[str], keep: bool
+    policy: Policy, token_ids: Sequence[int], logprobs: Sequence[float], stopped_by: StopStrings | None
 ) -> Response:
-    """The record of sampled tokens; `stopped` says that a stop string was completed by the last of them."""
+    """The record of sampled tokens; `stopped_by` are the stop strings of which the last token completed one."""
     ended = token_ids[-1] in policy.end_ids
     text = decode(policy.tokenizer, token_ids[:-1] if ended else token_ids)
-    if stopped:
-        text = cut(text, stop, keep=keep)
-    reason: FinishReason = "stop" if ended or stopped else "length"
+    if stopped_by is not None:
+        text = cut(text, stopped_by.strings, keep=stopped_by.keep)
+    reason: FinishReason = "stop" if ended or stopped_by is not None else "length"
     return Response(text, tuple(token_ids), tuple(logprobs), reason)

@@ -39,13 +39,12 @@ def stream_key(address: tuple[int | str, ...], problem_id: str, sample: int) -> 
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def uniforms(keys_B: Tensor, start: int, count: int) -> Tensor:
-    """Uniform numbers in (0, 1) of positions start..start+count-1.  int64 [B] -> float64 [count, B]
+def uniforms(keys: Tensor, positions: Tensor) -> Tensor:
+    """Uniform numbers in (0, 1) behind the tokens at these positions of these streams.  int64, int64 -> float64
 
-    The bits are SplitMix64's output number `position` from the state `key`; the top 52 of them are used.
+    The bits are SplitMix64's output number `position` (from 0) from the state `key`; the top 52 of them are used.
     """
-    positions_T = torch.arange(start + 1, start + count + 1, device=keys_B.device)
-    x = keys_B[None, :] + positions_T[:, None] * _GOLDEN  # int64 arithmetic wraps around, as the generator wants
+    x = keys + (positions + 1) * _GOLDEN  # int64 arithmetic wraps around, as the generator wants
     for shift, multiplier in _MIX:
         x = (x ^ _logical_shift(x, shift)) * multiplier
     x = x ^ _logical_shift(x, 31)

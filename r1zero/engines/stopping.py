@@ -23,6 +23,7 @@ class StopStrings:
     """Stop strings for one tokenizer, with the ids whose text could complete one of them."""
 
     strings: tuple[str, ...]
+    keep: bool  # whether the string that ended a response stays in its text
     tokenizer: PreTrainedTokenizerBase
     completing_V: Tensor  # bool, on the CPU: only after these ids is text decoded and searched
     window: int  # tokens that hold the longest stop string
@@ -33,13 +34,14 @@ class StopStrings:
         return any(string in text for string in self.strings)
 
 
-def stop_strings(strings: Sequence[str], policy: Policy, pieces_V: Sequence[str]) -> StopStrings:
+def stop_strings(strings: Sequence[str], policy: Policy, pieces_V: Sequence[str], *, keep: bool) -> StopStrings:
     """Prepare stop strings.  `pieces_V` is what `token_pieces` gives.  Raises ValueError for an empty string."""
     if any(not string for string in strings):
         raise ValueError("an empty stop string would stop at every token: remove it")
     completing = [any(_could_complete(piece, string) for string in strings) for piece in pieces_V]
     longest = max((len(string.encode()) for string in strings), default=0)
-    return StopStrings(tuple(strings), policy.tokenizer, torch.tensor(completing, dtype=torch.bool), longest + _MARGIN)
+    completing_V = torch.tensor(completing, dtype=torch.bool)
+    return StopStrings(tuple(strings), keep, policy.tokenizer, completing_V, longest + _MARGIN)
 
 
 def token_pieces(policy: Policy) -> list[str]:

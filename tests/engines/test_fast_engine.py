@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from r1zero.config import EngineConfig, SamplingConfig
-from r1zero.engines import Engine, build_engine
+from r1zero.engines import Engine, build_engine, fast
+from r1zero.engines.cohort import merge
 from r1zero.engines.onednn import ROWS, linear_layers, usable
 from r1zero.engines.requests import room
 from r1zero.models.load import Policy
@@ -81,6 +82,31 @@ def test_a_response_does_not_depend_on_what_shares_its_batch(policy_of: PolicyOf
     assert ids(prompts[::-1], 6, 13) == whole
     for prompt in prompts:
         assert ids([prompt], 2, 64) == {prompt.problem.id: whole[prompt.problem.id][:2]}
+
+
+def test_merged_cohorts_answer_as_separate_ones(
+    architecture: str, policy_of: PolicyOf, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of very different lengths in one cache, also where a sliding window covers only the padding of some."""
+    policy = replace(policy_of(architecture), end_ids=tuple(range(10)))
+    merges = []
+    monkeypatch.setattr(fast, "REFILL_SHARE", 0.01)
+    monkeypatch.setattr(fast, "merge", lambda cohorts: merges.append(1) or merge(cohorts))
+
+    def run(max_concurrent: int) -> list[list[Response]]:
+        sampling = replace(SAMPLING, max_tokens=24)
+        return engine_of(policy, max_concurrent).generate(prompts, samples=4, sampling=sampling, address=ADDRESS)
+
+    separate = run(64)
+    assert not merges
+    monkeypatch.setattr(fast, "MOST_COHORTS", 1)
+    monkeypatch.setattr(fast, "_groups", lambda requests: [[i] for i in range(len(requests))])  # each row enters alone
+    merged = run(6)
+    assert len(merges) >= 5
+    for group, other in zip(separate, merged, strict=True):
+        for a, b in zip(group, other, strict=True):
+            assert a.token_ids == b.token_ids
+            assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
 
 
 def test_responses_depend_on_address_problem_and_sample(policy_of: PolicyOf, prompts: list[Prompt]) -> None:

@@ -27,7 +27,7 @@ def test_completion_is_found_at_the_same_token_as_by_decoding_everything(
     policy_of: PolicyOf, tokenizer: PreTrainedTokenizerFast, strings: tuple[str, ...]
 ) -> None:
     policy = policy_of("qwen2")
-    stops = stop_strings(strings, policy, token_pieces(policy))
+    stops = stop_strings(strings, policy, token_pieces(policy), keep=True)
     rng = random.Random(str(strings))
     found = 0
     for trial in range(60):
@@ -48,7 +48,7 @@ def test_completion_is_found_at_the_same_token_as_by_decoding_everything(
 
 def test_few_tokens_are_looked_at(policy_of: PolicyOf) -> None:
     policy = policy_of("qwen2")
-    stops = stop_strings(("</answer>",), policy, token_pieces(policy))
+    stops = stop_strings(("</answer>",), policy, token_pieces(policy), keep=True)
     assert 1 <= stops.completing_V.sum() < 0.05 * policy.vocab_size
 
 
@@ -61,4 +61,4 @@ def test_text_is_cut_at_the_stop_string_that_is_complete_first() -> None:
 
 def test_an_empty_stop_string_is_refused(policy_of: PolicyOf) -> None:
     with pytest.raises(ValueError, match="empty stop string"):
-        stop_strings(("",), policy_of("qwen2"), [])
+        stop_strings(("",), policy_of("qwen2"), [], keep=True)
