@@ -1,7 +1,7 @@
 """Speed of the `fast` engine: against transformers' `generate`, and as the number of concurrent sequences grows.
 
-    python benchmarks/engine.py                                         # the tiny model, one CPU thread
-    python benchmarks/engine.py --device cuda --shape qwen2.5-0.5b     # a random model of that shape on a GPU
+    python -m benchmarks.engine                                        # the tiny model, one CPU thread
+    python -m benchmarks.engine --device cuda --shape qwen2.5-0.5b     # a random model of that shape on a GPU
 
 Every row is a ratio of times taken alternately in one run, on one machine, with the same threads and the same weights.
 `generate` samples plainly (temperature 1, no log-probabilities, transformers' own attention), which is less work than
@@ -11,23 +11,17 @@ the engine does.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import random
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import transformers
-from rich.console import Console
-from rich.table import Table
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, Qwen2Config
 
+from benchmarks.machine import describe, print_rows, write_json
 from r1zero.config import EngineConfig, SamplingConfig
 from r1zero.engines.fast import FastEngine
 from r1zero.models import attention
@@ -145,9 +139,9 @@ def transformers_sampler(
         begin = time.perf_counter()
         with torch.inference_mode():
             sampled = model.generate(input_ids, attention_mask=attention_mask)[:, width:]
-        seconds_end = sampled.cpu()
+        sampled = sampled.cpu()
         seconds = time.perf_counter() - begin
-        ended = torch.isin(seconds_end, torch.tensor(ends or [-1])).int()
+        ended = torch.isin(sampled, torch.tensor(ends or [-1])).int()
         return Timing(int(((ended.cumsum(1) - ended) == 0).sum()), seconds)
 
     return run
@@ -168,14 +162,14 @@ def compare(policy: Policy, args: argparse.Namespace, *, may_end: bool) -> dict[
         transformers_sampler(policy, prompts, args.max_tokens, may_end=may_end),
         args.repeats,
     )
+    mean = statistics.mean(t.tokens for t in ours) / (len(prompts) * GROUP)
     return {
-        "row": f"fast / transformers, {'responses that end' if may_end else f'{args.max_tokens} tokens each'}",
-        "sequences": len(prompts) * GROUP,
-        "mean_tokens": round(statistics.mean(t.tokens for t in ours) / (len(prompts) * GROUP), 1),
-        "fast_tokens_per_s": round(statistics.median(t.rate for t in ours)),
-        "transformers_tokens_per_s": round(statistics.median(t.rate for t in theirs)),
-        "ratio": round(statistics.median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True)), 2),
-        "target": f">= {TARGET_SPEEDUP}",
+        "what": f"tokens/s at batch 128, {'responses that end' if may_end else 'none ends'}: fast / transformers",
+        "ours": f"{statistics.median(t.rate for t in ours):,.0f}",
+        "other": f"{statistics.median(t.rate for t in theirs):,.0f}",
+        "ratio": statistics.median(a.rate / b.rate for a, b in zip(ours, theirs, strict=True)),
+        "target": f"at least {TARGET_SPEEDUP}",
+        "note": f"{mean:.0f} tokens a response, median of {args.repeats} pairs",
     }
 
 
@@ -188,16 +182,16 @@ def growth(policy: Policy, args: argparse.Namespace) -> list[dict[str, object]]:
     rounds = [{size: run(i) for size, run in samplers.items()} for i in range(args.repeats)]
     rows: list[dict[str, object]] = []
     for size in args.sizes:
-        ratio = statistics.median(r[args.sizes[0]].rate / r[size].rate for r in rounds)
-        rate = statistics.median(r[size].rate for r in rounds)
+        rate, first = (statistics.median(r[s].rate for r in rounds) for s in (size, args.sizes[0]))
+        share = bytes_per_token(policy, args, size) * rate / args.bandwidth
         rows.append(
             {
-                "row": f"cost per token at {size} / at {args.sizes[0]} sequences",
-                "sequences": size,
-                "fast_tokens_per_s": round(rate),
-                "bandwidth_share": round(bytes_per_token(policy, args, size) * rate / args.bandwidth, 3),
-                "ratio": round(ratio, 3),
-                "target": f"<= {TARGET_GROWTH}",
+                "what": f"cost per token, {size} / {args.sizes[0]} concurrent sequences",
+                "ours": f"{1e6 / rate:.1f} us",
+                "other": f"{1e6 / first:.1f} us",
+                "ratio": statistics.median(r[args.sizes[0]].rate / r[size].rate for r in rounds),
+                "target": f"at most {TARGET_GROWTH}",
+                "note": f"{rate:,.0f} tokens/s, {share:.0%} of read bandwidth",
             }
         )
     return rows
@@ -223,30 +217,6 @@ def read_bandwidth(device: torch.device) -> float:
     return values.numel() * 4 / min(seconds)
 
 
-def circumstances(args: argparse.Namespace) -> dict[str, object]:
-    """What the numbers were measured on, and how to measure them again."""
-    cpu = next(
-        (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), ""
-    )
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return {
-        "command": "python " + " ".join(sys.argv),
-        "commit": commit,
-        "hardware": torch.cuda.get_device_name()
-        if args.device.startswith("cuda")
-        else f"{cpu}, {args.threads} thread(s)",
-        "read_bandwidth_gb_per_s": round(args.bandwidth / 1e9, 1),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "model": args.shape,
-        "prompt_tokens": args.prompt_tokens,
-        "max_tokens": args.max_tokens,
-        "group": GROUP,
-        "repeats": args.repeats,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="tiny", help="random model to measure with")
@@ -269,19 +239,16 @@ def main() -> None:
         rows += [compare(policy, args, may_end=may_end) for may_end in (False, True)]
     if args.only != "compare":
         rows += growth(policy, args)
-    table = Table(
-        "measured", "tokens/s", "transformers", "ratio", "target", "of bandwidth", title=f"engine, {args.shape}"
-    )
-    for row in rows:
-        cells = ("row", "fast_tokens_per_s", "transformers_tokens_per_s", "ratio", "target", "bandwidth_share")
-        table.add_row(*(str(row.get(cell, "")) for cell in cells))
-    facts = circumstances(args)
-    console = Console()
-    console.print(table)
-    console.print(f"{facts['hardware']}; torch {facts['torch']}; commit {facts['commit']}")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+    facts = describe(args.threads, args.device) | {
+        "read_bandwidth_gb_per_s": round(args.bandwidth / 1e9, 1),
+        "model": args.shape,
+        "prompt_tokens": args.prompt_tokens,
+        "max_tokens": args.max_tokens,
+        "group": GROUP,
+        "repeats": args.repeats,
+    }
+    print_rows(f"engine, {args.shape}", rows, facts)
+    write_json(args.json, rows, facts)
 
 
 if __name__ == "__main__":

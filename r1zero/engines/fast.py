@@ -28,7 +28,7 @@ from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of
 from r1zero.records import Prompt, Response
 
-REFILL_SHARE = 0.125  # waiting prompts enter when this share of max_concurrent is free
+REFILL_SHARE = 0.25  # waiting prompts enter when this share of max_concurrent is free
 MOST_COHORTS = 3  # attention is called once for each, so more of them are merged, at the price of some padding
 PREFILL_TOKENS = 8192  # prompt tokens read in one forward pass
 PLAIN, END, CANDIDATE = 0, 1, 2  # what an id means: nothing; the response ends; it may complete a stop string
