@@ -107,7 +107,7 @@ def in_its_own_process(how: str, sequences: int, tokens: int, threads: int) -> d
 def memory_row(sequences: int, tokens: int, threads: int) -> dict[str, object]:
     ours, full = (in_its_own_process(how, sequences, tokens, threads) for how in ("chunked", "full"))
     return {
-        "what": f"peak memory of a gradient at vocabulary {VOCAB:,}, {sequences} x {tokens} tokens: chunked / full logits",
+        "what": f"peak memory at vocabulary {VOCAB:,}, {sequences} x {tokens} tokens: chunked / full logits",
         "ours": f"{ours['bytes'] / 2**30:.2f} GiB",
         "other": f"{full['bytes'] / 2**30:.2f} GiB",
         "ratio": ours["bytes"] / full["bytes"],
@@ -121,7 +121,7 @@ def bound_row(sequences: int, tokens: int, threads: int) -> dict[str, object]:
     ours = in_its_own_process("chunked", sequences, tokens, threads)
     copy = sequences * tokens * VOCAB * 4
     return {
-        "what": f"the same, {sequences} x {tokens} tokens: chunked / one float32 copy of the logits (full needs about 3)",
+        "what": f"the same, {sequences} x {tokens} tokens: chunked / one float32 copy of the logits",
         "ours": f"{ours['bytes'] / 2**30:.2f} GiB",
         "other": f"{copy / 2**30:.2f} GiB",
         "ratio": ours["bytes"] / copy,

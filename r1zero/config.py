@@ -194,8 +194,9 @@ class TrainConfig:
             )
         if self.sampling.top_p < 1 or self.sampling.top_k > 0:
             raise ValueError(
-                f"sampling.top_p={self.sampling.top_p}, top_k={self.sampling.top_k}: the learner scores the full softmax, so "
-                "samples from a truncated one would be off-policy from the first step; train with top_p=1 and top_k=0"
+                f"sampling.top_p={self.sampling.top_p}, top_k={self.sampling.top_k}: the learner scores the full "
+                "softmax, so samples from a truncated one would be off-policy from the first step; train with "
+                "top_p=1 and top_k=0"
             )
 
 
@@ -227,25 +228,25 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """Dials of the generated Countdown corpus; r1zero/tasks/corpus.py shows what each looks like in text.  Shares are 0 to 1."""
+    """Dials of the generated Countdown corpus; r1zero/tasks/corpus.py shows what each does.  Shares are 0 to 1."""
 
     num_documents: int = knob(200_000, "documents in the corpus")
     num_numbers: tuple[int, ...] = knob((3,), "how many numbers a problem has; one of these at random")
     number_max: int = knob(25, "largest number in a problem")
     target_max: int = knob(100, "largest target")
-    value_max: int = knob(200, "largest value that a written calculation reaches")
+    value_max: int = knob(125, "largest value that a written calculation reaches")
     arithmetic: float = knob(0.12, "share of documents that are lists of single calculations, half of them checked")
-    question_answer: float = knob(0.08, "share of documents that are plain questions and answers, sums and Countdown problems")
+    question_answer: float = knob(0.08, "share of documents that are plain questions and answers")
     r1_markup: float = knob(0.05, "share of solutions under the r1 template's prompt and <think> and <answer> tags")
     guesses: float = knob(0.3, "share of solutions that answer at once, without any calculation")
-    second_thoughts: float = knob(0.05, "share of solutions that answer at once, check the answer, and go on to search when it is wrong")
-    verified: float = knob(0.85, "share of searches that write each attempt's value beside the target and say whether they agree")
-    reflection: float = knob(0.55, "share of searches with reflection cues (wait, hmm, let me try again, let me recheck ...)")
+    second_thoughts: float = knob(0.05, "share of solutions that answer at once, then check, and search when wrong")
+    verified: float = knob(0.85, "share of searches that check each attempt's value beside the target")
+    reflection: float = knob(0.55, "share of searches with reflection cues (wait, hmm, let me recheck ...)")
     impatient: float = knob(0.75, "share of searches that soon give up")
     give_up_soon: float = knob(0.6, "chance that an impatient search gives up after a failed attempt")
     give_up_late: float = knob(0.05, "chance that any other search gives up after a failed attempt")
-    surrender: float = knob(0.1, "chance that a search that gives up says so instead of answering with its nearest attempt")
-    aim: float = knob(0.1, "chance that an attempt's last step is the one that lands nearest to the target; otherwise it is random")
+    surrender: float = knob(0.1, "chance that a search that gives up says so, instead of giving its nearest attempt")
+    aim: float = knob(0.1, "chance that an attempt's last step is the nearest to the target; otherwise it is random")
     repeats: float = knob(0.1, "chance that a search does not notice that it is repeating an attempt")
     noise: float = knob(0.01, "share of searches with one wrong calculation in them")
     malformed: float = knob(0.04, "share of solutions whose answer line is missing or unusable")

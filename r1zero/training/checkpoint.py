@@ -24,7 +24,7 @@ from r1zero.training.learner import Learner
 def save_checkpoint(
     run_dir: Path, step: int, policy: Policy, learner: Learner, state: dict[str, Any], keep: int
 ) -> Path:
-    """Write the checkpoint of `step` and drop all but the `keep` newest.  A kill at any moment leaves the older ones."""
+    """Write the checkpoint of `step`, then drop all but the `keep` newest; a kill leaves the older ones."""
     folder = run_dir / "checkpoints"
     final, partial = folder / f"step-{step:06d}", folder / f".step-{step:06d}.partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -8,7 +8,7 @@ from r1zero.models import attention
 from r1zero.models.logprobs import Head, token_logprobs
 from r1zero.models.packing import Tree, pack
 
-SHAPE = dict(
+SHAPE = dict(  # noqa: C408
     vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, head_dim=8, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2,
 )  # fmt: skip
