@@ -88,3 +88,10 @@ def fresh_policy(shape: ArchitectureConfig, tokenizer: PreTrainedTokenizerBase, 
         model = Qwen2ForCausalLM(config)
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end, do_sample=True)
     return make_policy(model.eval(), tokenizer)
+
+
+def without_padding(policy: Policy) -> Policy:
+    """The same policy with an embedding row for each token and no more: plain `generate` then samples nothing else."""
+    if policy.model.config.vocab_size > len(policy.tokenizer):
+        policy.model.resize_token_embeddings(len(policy.tokenizer))
+    return make_policy(policy.model, policy.tokenizer)

@@ -22,7 +22,8 @@ from r1zero.records import Problem
 
 Split = Literal["train", "eval"]
 HELD_OUT = 10  # one problem in ten is held out
-VALUE_MAX = 200  # largest value on the way to a generated target
+VALUE_MAX = 125  # largest value on the way to a generated target
+OPERATORS = "++++----***/"  # how often each is tried; a division seldom comes out whole
 ENUMERATED = 3  # problems of up to so many numbers draw their target from all reachable ones
 PATIENCE = 2000  # draws without anything new after which a split counts as exhausted
 
@@ -94,7 +95,7 @@ def random_step(rng: random.Random, terms: Sequence[Term], value_max: int) -> tu
     """Combine two random terms by a random operator that works; the rest of the terms and the result come back."""
     while True:
         i, j = rng.sample(range(len(terms)), 2)
-        operator = "++--**/"[rng.randrange(7)]
+        operator = rng.choice(OPERATORS)
         result = combine(terms[i], operator, terms[j])
         if result is None or result.value > value_max:
             continue

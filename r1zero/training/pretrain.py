@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
 from r1zero.analysis.organism import Organism, measure, organism_rows
 from r1zero.config import EngineConfig, PretrainConfig, RewardConfig, SamplingConfig, TaskConfig, to_dict
 from r1zero.engines import build_engine
 from r1zero.evaluation.ask import ask
 from r1zero.models.load import Policy, save_policy
-from r1zero.models.tiny import fresh_policy, train_tokenizer
+from r1zero.models.tiny import fresh_policy, train_tokenizer, without_padding
 from r1zero.objectives import likelihood_loss
 from r1zero.store import write_atomically
 from r1zero.tasks import build_task
@@ -42,7 +43,7 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> Fitted:
         raise ValueError(f"{out} is not empty: choose another --out, or remove it")
     texts = list(documents(config.corpus, config.seed))
     tokenizer = train_tokenizer(texts[:TOKENIZER_DOCUMENTS], config.architecture.vocab_size)
-    policy = fresh_policy(config.architecture, tokenizer, config.seed)
+    policy = without_padding(fresh_policy(config.architecture, tokenizer, config.seed))
     learner = Learner(policy, config.learner, num_updates=config.steps)
     log: list[dict[str, float]] = []
     tokens = 0
@@ -56,6 +57,7 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> Fitted:
     policy.model.eval()
     policy = as_saved(policy)
     save_policy(policy, out, torch.bfloat16)
+    check_tokenizer(out, policy, texts[:100])
     corpus = {"sha256": corpus_hash(texts), "documents": len(texts), "tokens_read": tokens}
     saved = {"verb": config.verb, "config": to_dict(config), "corpus": corpus} | provenance()
     write_atomically(out / "recipe.json", (json.dumps(saved, indent=2) + "\n").encode())
@@ -72,6 +74,14 @@ def as_saved(policy: Policy) -> Policy:
         for parameter in policy.model.parameters():
             parameter.copy_(parameter.to(torch.bfloat16))
     return policy
+
+
+def check_tokenizer(out: Path, policy: Policy, texts: Sequence[str]) -> None:
+    """Raises RuntimeError unless the saved directory's tokenizer cuts these texts as the model was trained on them."""
+    saved = AutoTokenizer.from_pretrained(out)
+    for text in texts:
+        if saved.encode(text, add_special_tokens=False) != policy.tokenizer.encode(text, add_special_tokens=False):
+            raise RuntimeError(f"{out}: AutoTokenizer cuts {text[:40]!r} otherwise than training did")
 
 
 def encode(texts: Sequence[str], policy: Policy) -> list[array[int]]:

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from r1zero.config import ArchitectureConfig
 from r1zero.models.load import load_policy, save_policy
-from r1zero.models.tiny import END, fresh_policy, train_tokenizer
+from r1zero.models.tiny import END, fresh_policy, train_tokenizer, without_padding
 
 TEXTS = ["Numbers: 25, 4, 7\nTarget: 93\n25*4=100, 100-7=93 vs 93, yes.\nAnswer: 25*4-7"] * 5
 SHAPE = ArchitectureConfig(
@@ -83,3 +83,15 @@ def test_embedding_rows_that_no_token_has_are_not_in_the_vocabulary(tokenizer, t
     save_policy(policy, tmp_path)
     loaded = load_policy(str(tmp_path), "cpu")
     assert (loaded.vocab_size, loaded.end_ids, loaded.max_context) == (policy.vocab_size, policy.end_ids, 1024)
+
+
+def test_taking_the_padding_away_changes_no_logit_of_a_token(tokenizer):
+    padded = fresh_policy(SHAPE, tokenizer, 0)
+    ids = torch.tensor([tokenizer.encode(TEXTS[0], add_special_tokens=False)])
+    with torch.no_grad():
+        before = padded.model(ids).logits[..., : len(tokenizer)]
+        trimmed = without_padding(padded)
+        after = trimmed.model(ids).logits
+    assert after.shape[-1] == len(tokenizer)
+    assert torch.allclose(before, after, atol=1e-6)
+    assert trimmed.model.get_output_embeddings().weight is trimmed.model.get_input_embeddings().weight

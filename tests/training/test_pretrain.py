@@ -59,6 +59,13 @@ def test_the_directory_opens_with_the_auto_classes_in_bfloat16(made):
         assert torch.allclose(model(ids).logits, ours, atol=1e-5)
 
 
+def test_the_model_has_an_embedding_row_for_each_token_and_no_more(made):
+    out, _ = made
+    tokenizer, weights = AutoTokenizer.from_pretrained(out), load_file(out / "model.safetensors")
+    assert len(weights["model.embed_tokens.weight"]) == len(tokenizer)
+    assert json.loads((out / "config.json").read_text())["vocab_size"] == len(tokenizer)
+
+
 def test_recipe_json_is_a_recipe_and_names_the_corpus(made):
     out, _ = made
     saved = json.loads((out / "recipe.json").read_text())
