@@ -269,7 +269,7 @@ class ArchitectureConfig:
     num_kv_heads: int = knob(2, "key-value heads; fewer make sampling cheaper")
     intermediate_size: int = knob(512, "width of the feed-forward layers")
     max_position_embeddings: int = knob(1024, "longest context, in tokens")
-    vocab_size: int = knob(336, "byte-level BPE entries at most (V), special tokens included; a corpus with few words fills fewer")
+    vocab_size: int = knob(336, "byte-level BPE entries at most (V), special tokens included; few words fill fewer")
 
 
 @dataclass(frozen=True)
