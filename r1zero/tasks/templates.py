@@ -71,8 +71,8 @@ _NATIVE = "Numbers: {{ nums | join(', ') }}\nTarget: {{ target }}\n"
 _EXAMPLES = """\
 Numbers: 3, 8, 5
 Target: 29
-3*8=24, 24+5=29 vs 29, yes.
-Answer: 3*8+5
+8*3=24, 24+5=29 vs 29, yes.
+Answer: 8*3+5
 
 Numbers: 20, 6, 2
 Target: 17
