@@ -241,7 +241,7 @@ class CorpusConfig:
     guesses: float = knob(0.3, "share of solutions that answer at once, without any calculation")
     second_thoughts: float = knob(0.05, "share of solutions that answer at once, then check, and search when wrong")
     verified: float = knob(0.85, "share of searches that check each attempt's value beside the target")
-    reflection: float = knob(0.7, "share of searches with reflection cues (wait, hmm, let me recheck ...)")
+    reflection: float = knob(0.55, "share of searches with reflection cues (wait, hmm, let me recheck ...)")
     impatient: float = knob(0.75, "share of searches that soon give up")
     give_up_soon: float = knob(0.6, "chance that an impatient search gives up after a failed attempt")
     give_up_late: float = knob(0.05, "chance that any other search gives up after a failed attempt")

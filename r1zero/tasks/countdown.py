@@ -23,7 +23,7 @@ from r1zero.records import Problem
 Split = Literal["train", "eval"]
 HELD_OUT = 10  # one problem in ten is held out
 VALUE_MAX = 125  # largest value on the way to a generated target
-OPERATORS = "++++++++--------*******/"  # how often each is tried; a division seldom comes out whole
+OPERATORS = "++++----***/"  # how often each is tried; a division seldom comes out whole
 ENUMERATED = 3  # problems of up to so many numbers draw their target from all reachable ones
 PATIENCE = 2000  # draws without anything new after which a split counts as exhausted
 
@@ -81,22 +81,20 @@ def combine(left: Term, operator: str, right: Term) -> Term | None:
 
 
 def last_steps(terms: Sequence[Term], value_max: int) -> list[tuple[Step, Term]]:
-    """Every way of combining two terms, the larger first, into a positive whole number of at most `value_max`."""
-    left, right = sorted(terms, key=lambda term: -term.value)
+    """Every way of combining two terms into a positive whole number of at most `value_max`."""
+    one, two = terms
     found = []
     for operator in "+-*/":
-        if (result := combine(left, operator, right)) is not None and result.value <= value_max:
-            found.append((Step(left.value, operator, right.value, result.value), result))
+        for left, right in ((one, two), (two, one)):
+            if (result := combine(left, operator, right)) is not None and result.value <= value_max:
+                found.append((Step(left.value, operator, right.value, result.value), result))
     return found
 
 
 def random_step(rng: random.Random, terms: Sequence[Term], value_max: int) -> tuple[Step, list[Term]]:
-    """Combine two random terms by a random operator that works; the rest of the terms and the result come back.
-
-    The larger term comes first: a tiny model that has written "7-" cannot know whether a smaller number is left.
-    """
+    """Combine two random terms by a random operator that works; the rest of the terms and the result come back."""
     while True:
-        i, j = sorted(rng.sample(range(len(terms)), 2), key=lambda k: -terms[k].value)
+        i, j = rng.sample(range(len(terms)), 2)
         operator = rng.choice(OPERATORS)
         result = combine(terms[i], operator, terms[j])
         if result is None or result.value > value_max:
