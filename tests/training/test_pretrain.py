@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from r1zero.cli.recipes import find_recipe
 from r1zero.config import ArchitectureConfig, CorpusConfig, LearnerConfig, PretrainConfig, build, read_recipe
-from r1zero.models.load import load_policy
+from r1zero.models.load import SHIPPED, load_policy
 from r1zero.tasks.corpus import corpus_hash, documents
 from r1zero.training.pretrain import pretrain, token_batches
 
@@ -107,3 +108,31 @@ def test_every_epoch_reads_every_document_once_in_an_order_of_its_own():
     small = token_batches(encoded, 40, seed=0)
     order = [group.problem_id for _ in range(6) for group in next(small)]
     assert len(order) == len(set(order))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_recipe_of_the_shipped_model_gives_its_corpus_and_the_beginning_of_its_loss_curve(tmp_path):
+    recipe = build(PretrainConfig, read_recipe(find_recipe("tiny-search")))
+    shipped = SHIPPED / "tiny-search"
+    log = [json.loads(line) for line in (shipped / "training_log.jsonl").read_text().splitlines()]
+    assert len(log) == recipe.steps
+    saved = json.loads((shipped / "recipe.json").read_text())
+    assert corpus_hash(list(documents(recipe.corpus, recipe.seed))) == saved["corpus"]["sha256"]
+
+    class EnoughError(Exception):
+        pass
+
+    losses = []
+
+    def stop_at_100(step, _, metrics):
+        losses.append(metrics["learner/loss"])
+        if step == 100:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        pretrain(replace(recipe, out=str(tmp_path / "again")), stop_at_100)
+    for start in range(0, 100, 25):
+        again = sum(losses[start : start + 25]) / 25
+        then = sum(row["loss"] for row in log[start : start + 25]) / 25
+        assert again == pytest.approx(then, rel=0.05), f"steps {start + 1} to {start + 25}"
