@@ -14,7 +14,7 @@ SMALL = [
 
 
 def test_one_run_is_reported_and_can_be_fed_back(r1zero, model_dir):
-    done = r1zero("train", "--model.path", model_dir, *SMALL, "--seed", 3, "--json")
+    done = r1zero("train", "--model.path", model_dir, *SMALL, "--learner.lr", "2e-4", "--seed", 3, "--json")
     assert done.code == 0, done.err
     (row,) = done.json
     run_dir = Path(row["run"])
@@ -23,14 +23,14 @@ def test_one_run_is_reported_and_can_be_fed_back(r1zero, model_dir):
     assert row["suite"] == "countdown"
     assert (run_dir / "model" / "config.json").exists()
     saved = json.loads((run_dir / "config.json").read_text())["config"]
-    assert (saved["seed"], saved["learner"]["lr"], saved["run"]["dir"]) == (3, 8e-5, str(run_dir))
+    assert (saved["seed"], saved["learner"]["lr"], saved["run"]["dir"]) == (3, 2e-4, str(run_dir))
 
     again = r1zero("train", run_dir, "--run.dir", "runs/again", "--json")
     assert again.code == 0, again.err
     assert again.json[0]["accuracy after"] == row["accuracy after"]
     other = r1zero("train", run_dir, "--learner.lr", "1e-3")
     assert other.code == 2
-    assert "already holds a different run (learner.lr was 8e-05, is 0.001)" in other.err
+    assert "already holds a different run (learner.lr was 0.0002, is 0.001)" in other.err
 
 
 def test_several_seeds_lie_side_by_side(r1zero, model_dir):
