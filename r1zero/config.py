@@ -33,9 +33,7 @@ def knob(default: Any, help: str) -> Any:
 @dataclass(frozen=True)
 class ModelConfig:
     path: str = knob("tiny-search", "a Hugging Face directory, a Hub id, or the name of a shipped model")
-    gradient_checkpointing: bool = knob(
-        False, "recompute activations in the backward pass: less memory, about 30 % slower"
-    )
+    gradient_checkpointing: bool = knob(False, "recompute activations in the backward pass: less memory, more time")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Linear layers through oneDNN for the time of a sampling call on a CPU.
 
 torch multiplies float32 matrices with MKL, which on processors of other makers than its own does not use the widest
-vector instructions; oneDNN, which is part of torch as well, does: about twice the speed on AMD Zen 5.
-oneDNN compiles a kernel for each shape (about 0.4 ms), so callers keep the number of rows a multiple of ROWS.
+vector instructions; oneDNN, which is part of torch as well, does.
+oneDNN compiles a kernel for each shape it meets, so callers keep the number of rows a multiple of ROWS.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from r1zero.models.load import Policy, save_policy
+from r1zero.store import sync_folder
 from r1zero.training.learner import Learner
 
 
@@ -36,7 +37,7 @@ def save_checkpoint(
         _sync(partial)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
-        _sync_folder(folder)
+        sync_folder(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     for old in checkpoint_steps(run_dir)[: -max(1, keep)]:
@@ -81,11 +82,3 @@ def _sync(folder: Path) -> None:
         if path.is_file():
             with open(path, "rb") as handle:
                 os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
