@@ -85,18 +85,67 @@ class RewardConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    name: str = knob(
-        "dr_grpo", "a row of the table in docs/objectives.md; the other keys override single factors of it"
+    """A row of the table in r1zero/objectives/family.py; the other keys override single factors of it."""
+
+    name: str = knob("dr_grpo", "a row of the table in docs/objectives.md; the keys below override its factors")
+    baseline: str | None = knob(
+        None,
+        "taken off the reward: none, sign, group_mean, leave_one_out, length_weighted, runner_up, prompt_value (a value "
+        "head reads the prompt) or token_value (a value head reads every token)",
     )
-    divide_by_std: bool | None = knob(None, "divide the group-centred reward by the group's standard deviation")
-    normalizer: Literal["response_length", "constant", "batch_tokens"] | None = knob(
-        None, "what a response's summed token loss is divided by"
+    divide_by_std: bool | None = knob(None, "divide the advantage by the standard deviation of the group's rewards")
+    divide_by_mean: bool | None = knob(None, "divide the advantage by the mean of the group's rewards")
+    batch_scale: str | None = knob(None, "scale over the whole step: none, std, token_whitening, nonzero_share")
+    gamma: float | None = knob(None, "discount a token of the return; only with baselines none and token_value")
+    gae_lambda: float | None = knob(None, "lambda of generalised advantage estimation; only with baseline token_value")
+    ratio: str | None = knob(
+        None, "what is compared with the old policy: token, sequence, sequence_token, power_mean, prefix, none"
     )
-    clip_low: float | None = knob(None, "probability ratios below 1 - clip_low are clipped")
-    clip_high: float | None = knob(None, "probability ratios above 1 + clip_high are clipped")
-    kl_coef: float | None = knob(
-        None, "weight of the KL divergence to the frozen initial model (k3, per token); 0 is off"
+    power: float | None = knob(None, "exponent of ratio power_mean at the first step")
+    power_end: float | None = knob(None, "exponent of ratio power_mean at the last step; linear between")
+    clip: str | None = knob(None, "what bounds the ratio: none, ppo, detached, log_sqrt, log_token, gate")
+    clip_low: float | None = knob(None, "probability ratios below 1 - clip_low are clipped (in logarithm for log_*)")
+    clip_high: float | None = knob(None, "probability ratios above 1 + clip_high are clipped (in logarithm for log_*)")
+    clip_dual: float | None = knob(
+        None, "largest ratio that counts where the advantage is negative (clips ppo, log_sqrt)"
     )
+    normalizer: str | None = knob(
+        None,
+        "what token losses are divided by: response_length, constant, batch_tokens, responses, sign_balanced, "
+        "microbatch_tokens",
+    )
+    kl_coef: float | None = knob(None, "weight of the KL divergence to the reference model; 0 is off")
+    kl_estimator: str | None = knob(None, "how the divergence is estimated at a token: k1, k2, k3")
+    kl_in: str | None = knob(None, "where it is paid: in the loss, or off the reward")
+    reference_every: int = knob(
+        0, "steps after which the reference becomes a copy of the policy again; 0 keeps the initial model"
+    )
+    correction: str | None = knob(
+        None,
+        "importance weights where sampler and learner differ: none, token_truncate, sequence_truncate, token_mask, "
+        "sequence_mask, reject_k1, reject_k2, reject_k3",
+    )
+    correction_low: float | None = knob(None, "smallest sampler ratio that *_mask keeps")
+    correction_high: float | None = knob(
+        None, "largest sampler ratio kept, or nats a token above which reject_* rejects"
+    )
+    overlong: str | None = knob(
+        None,
+        "responses cut at max_tokens: keep (graded as they stand), zero (reward 0), soft (a penalty that grows over the "
+        "last fifth), mask (left out of the loss)",
+    )
+    entropy_coef: float | None = knob(None, "weight of the entropy bonus; 0 is off")
+    entropy_target: float | None = knob(
+        None, "nats a token below which the entropy bonus grows and above which it shrinks; none keeps it fixed"
+    )
+    top_entropy: float | None = knob(None, "share of the tokens, those of highest entropy, that learn; 1 is all")
+    value_coef: float | None = knob(None, "weight of the value head's error in the loss")
+    value_clip: float | None = knob(None, "how far a value may move from its former one before its error is clipped")
+    shadow: tuple[str, ...] = knob(
+        (),
+        "other rows whose gradient on the same batch is compared with this one's (cosine); costs a backward pass each",
+    )
+    shadow_every: int = knob(10, "steps between those comparisons")
 
 
 @dataclass(frozen=True)

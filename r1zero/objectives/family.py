@@ -1,99 +1,83 @@
 """The table of objectives: each is a row of factors, an ablation is `dataclasses.replace` of one.
 
-Letters: P problems, G responses to each, B responses in a micro-batch, T tokens of the longest.
+docs/objectives.md says for every row where its definition comes from and how sure it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import dataclasses
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
 from r1zero.config import ObjectiveConfig, nearest
-from r1zero.objectives.advantages import group_advantages
-from r1zero.objectives.aggregation import BatchSize, Normalizer, token_weights
-from r1zero.objectives.ratios import clipped_surrogate, kl_k3
+from r1zero.objectives.objective import Objective, TokenBatch, masked_sum
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What is maximised: advantage x clip x aggregation x divergence."""
-
-    name: str
-    divide_by_std: bool
-    normalizer: Normalizer
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl_coef: float = 0.0
-
-    def advantages(self, rewards_PG: Tensor) -> Tensor:
-        """[P, G] -> [P, G]"""
-        return group_advantages(rewards_PG, divide_by_std=self.divide_by_std)
-
-    def loss(self, tokens: TokenBatch, size: BatchSize) -> tuple[Tensor, dict[str, Tensor]]:
-        """The micro-batch's share of the loss, and sums over its tokens for the metrics.
-
-        loss = - sum_BT w (min(r A, clip(r) A) - kl_coef k3),  w from `token_weights`.  Summed over all micro-batches of
-        an optimizer step it is the loss of the step.
-        """
-        weights_BT = token_weights(tokens.mask_BT, self.normalizer, size)
-        surrogate_BT, clipped_BT = clipped_surrogate(
-            tokens.logprobs_BT,
-            tokens.old_logprobs_BT,
-            tokens.advantages_B,
-            clip_low=self.clip_low,
-            clip_high=self.clip_high,
-        )
-        loss = -(weights_BT * surrogate_BT).sum()
-        learned_BT = tokens.mask_BT.bool()
-        positive_BT = learned_BT & (tokens.advantages_B[:, None] > 0)
-        negative_BT = learned_BT & (tokens.advantages_B[:, None] < 0)
-        sums = {
-            "clipped_positive": (clipped_BT & positive_BT).sum(),
-            "clipped_negative": (clipped_BT & negative_BT).sum(),
-            "tokens_positive": positive_BT.sum(),
-            "tokens_negative": negative_BT.sum(),
-        }
-        if tokens.reference_logprobs_BT is not None:
-            kl_BT = kl_k3(tokens.logprobs_BT, tokens.reference_logprobs_BT)
-            loss = loss + self.kl_coef * (weights_BT * kl_BT).sum()
-            sums["kl_reference"] = (kl_BT.detach() * tokens.mask_BT).sum()
-        return loss, sums
-
-    def ignores(self, advantage: float) -> bool:
-        """Whether a response with this advantage adds nothing to the gradient, and need not be computed."""
-        return advantage == 0.0 and self.kl_coef == 0.0
+def _row(name: str, **factors: Any) -> tuple[str, Objective]:
+    return name, Objective(name, **factors)
 
 
-@dataclass(frozen=True)
-class TokenBatch:
-    """What an objective sees of a micro-batch; zeros where the mask is 0."""
-
-    logprobs_BT: Tensor  # of the policy being trained, with gradient; nats
-    old_logprobs_BT: Tensor  # of the policy that is the ratio's denominator
-    mask_BT: Tensor  # 1 on sampled tokens
-    advantages_B: Tensor
-    reference_logprobs_BT: Tensor | None = None  # of the frozen reference, where there is one
-
-
-OBJECTIVES: dict[str, Objective] = {
-    "grpo": Objective("grpo", divide_by_std=True, normalizer="response_length"),
-    "dr_grpo": Objective("dr_grpo", divide_by_std=False, normalizer="constant"),
-}
+OBJECTIVES: dict[str, Objective] = dict(
+    (
+        # the textbook
+        _row("reinforce", baseline="none", normalizer="responses"),
+        _row("rloo", baseline="leave_one_out", normalizer="responses"),
+        _row("sign", baseline="sign", normalizer="responses"),
+        _row("opo", baseline="length_weighted", normalizer="responses"),
+        # GRPO and its cures, one factor at a time
+        _row("grpo", divide_by_std=True),
+        _row("grpo_no_std"),
+        _row("grpo_no_length", divide_by_std=True, normalizer="constant"),
+        _row("dr_grpo", normalizer="constant"),
+        # other normalisers
+        _row("dapo", divide_by_std=True, normalizer="batch_tokens", clip_high=0.28, overlong="soft"),
+        _row("bnpo", divide_by_std=True, normalizer="microbatch_tokens"),
+        _row("luspo", divide_by_std=True, ratio="sequence", clip_low=3e-4, clip_high=4e-4, normalizer="responses"),
+        _row("balanced_aggregation", divide_by_std=True, normalizer="sign_balanced"),
+        # other ratios and clips
+        _row("gspo", divide_by_std=True, ratio="sequence", clip_low=3e-4, clip_high=4e-4),
+        _row("gspo_token", divide_by_std=True, ratio="sequence_token", clip_low=3e-4, clip_high=4e-4),
+        _row("hoelder", divide_by_std=True, ratio="power_mean", power=2.0, power_end=-1.0),
+        _row("gmpo", divide_by_std=True, ratio="sequence", clip="log_token", clip_low=0.4, clip_high=0.4),
+        _row("cispo", divide_by_std=True, clip="detached", clip_low=1.0, clip_high=4.0, normalizer="batch_tokens"),
+        _row(
+            "ctpo",
+            divide_by_std=True,
+            ratio="prefix",
+            clip="log_sqrt",
+            clip_low=0.025,
+            clip_high=0.05,
+            clip_dual=0.05,
+            normalizer="batch_tokens",
+        ),
+        _row("sapo", divide_by_std=True, clip="gate"),
+        # other advantages
+        _row("gpg", batch_scale="nonzero_share", ratio="none", clip="none", normalizer="batch_tokens"),
+        _row("max_rl", divide_by_mean=True, normalizer="constant"),
+        _row("pass_at_k", baseline="runner_up", divide_by_std=True),
+        _row("reinforce_pp", baseline="none", batch_scale="token_whitening", normalizer="batch_tokens"),
+        _row("reinforce_pp_baseline", batch_scale="token_whitening", normalizer="batch_tokens"),
+        # with a value head
+        _row("sppo", baseline="prompt_value", normalizer="batch_tokens"),
+        _row("ppo", baseline="token_value", batch_scale="token_whitening", normalizer="batch_tokens"),
+    )
+)
 
 
 def build_objective(config: ObjectiveConfig) -> Objective:
-    """The named row with the config's overrides laid on it.  Raises ValueError naming the nearest rows."""
+    """The named row with the config's overrides laid on it.  Raises ValueError naming the nearest rows or factors."""
     if config.name not in OBJECTIVES:
         raise ValueError(f"unknown objective {config.name!r}: {nearest(config.name, OBJECTIVES)}")
-    overrides = {
-        key: value
-        for key in ("divide_by_std", "normalizer", "clip_low", "clip_high", "kl_coef")
-        if (value := getattr(config, key)) is not None
-    }
+    factors = [f.name for f in dataclasses.fields(Objective) if f.name != "name"]
+    overrides = {key: value for key in factors if (value := getattr(config, key)) is not None}
     return replace(OBJECTIVES[config.name], **overrides)
 
 
-def likelihood_loss(tokens: TokenBatch, size: BatchSize) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean negative log-likelihood a token, in nats: what pretraining and supervised fine-tuning minimise."""
-    return -(token_weights(tokens.mask_BT, "batch_tokens", size) * tokens.logprobs_BT).sum(), {}
+def likelihood_loss(tokens: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted negative log-likelihood, in nats: what pretraining and supervised fine-tuning minimise.
+
+    With weights of 1 over all tokens of the step it is the mean a token.
+    """
+    return -masked_sum(tokens.weights_B[:, None] * tokens.logprobs_BT, tokens.mask_BT), {}
