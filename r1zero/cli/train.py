@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Arguments) -> int:
-    """Train, report, and say where; 1 when a run was stopped before its last step."""
+    """Train, report, and say where; 1 when a run did not get to its last step."""
     config = resolve(VERB, arguments)
     recipe = recipe_name(arguments.positionals[0] if arguments.positionals else VERB.default_recipe)
     configs = one_a_seed(config, recipe, arguments.count("seeds", 1))
-    runs = []
-    for index, one in enumerate(configs, start=1):
-        title = f"{one.objective.name} seed {one.seed}" + (f" ({index}/{len(configs)})" if len(configs) > 1 else "")
-        runs.append(train_and_report(one, title))
-        if not runs[-1].finished:
-            break
+    if len(configs) == 1:
+        arguments.count("parallel", 1)  # one run is one at a time, whatever it says, but what it says must be right
+        runs = [train_and_report(configs[0], f"{config.objective.name} seed {config.seed}")]
+    else:
+        runs = train_together(configs, arguments.count("parallel", 0) or None)
     show(runs, as_json=arguments.has("json"))
-    return 0 if len(runs) == len(configs) and runs[-1].finished else 1
+    return 0 if all(run.finished for run in runs) else 1
 
 
 def one_a_seed(config: TrainConfig, recipe: str, seeds: int) -> list[TrainConfig]:
@@ -54,6 +53,20 @@ def train_and_report(config: TrainConfig, title: str) -> Run:
     if finished.finished:
         write_page(finished.dir)
     return finished
+
+
+def train_together(configs: list[TrainConfig], parallel: int | None) -> list[Run]:
+    """Several runs with a line of progress each, and an HTML page for every one that has got to the end."""
+    from r1zero.experiments.launch import run_all
+    from r1zero.experiments.watch import RunsProgress
+
+    with RunsProgress() as progress:
+        runs = run_all(configs, parallel=parallel, progress=progress)
+    for run in runs:
+        page, metrics = run.dir / "report.html", run.dir / "metrics.jsonl"
+        if run.finished and not (page.exists() and page.stat().st_mtime >= metrics.stat().st_mtime):
+            write_page(run.dir)
+    return runs
 
 
 def write_page(run_dir: Path) -> None:
@@ -87,6 +100,8 @@ def accuracies(run: Run) -> list[dict[str, Any]]:
     """One row a suite: where, how far, and the first and last held-out accuracy."""
     from r1zero.analysis.statistics import Interval
 
+    if not (run.dir / "metrics.jsonl").exists():
+        return []  # failed, or was stopped, before its first line
     evaluated = [row for row in run.metrics if any(key.startswith("eval/") for key in row)]
     suites = [key.split("/")[1] for key in evaluated[0] if key.endswith("/accuracy")] if evaluated else []
     rows = []
@@ -111,7 +126,13 @@ VERB = Verb(
     run=run,
     positionals=(0, 1),
     options=(
-        Option("seeds", "N", "train N runs one after another, of seeds seed, seed+1, ..., into DIR/seed-K"),
+        Option("seeds", "N", "train N runs, of seeds seed, seed+1, ..., into DIR/seed-K"),
+        Option(
+            "parallel",
+            "K",
+            "with --seeds, runs at once; by default as many as there are CPU cores, and 1 on a GPU. Each gets "
+            "cores // K threads unless run.threads is given",
+        ),
         Option("json", "", "print the closing table as JSON"),
     ),
     config_type=TrainConfig,
@@ -122,8 +143,12 @@ RECIPE is the name of a shipped recipe, a TOML file, or the config.json or direc
 A directory that holds an unfinished run of the same config is continued from its last checkpoint. Ctrl-C finishes the
 step, saves, and exits with 1; the same command continues.
 
+With --seeds every seed is a run of its own, several side by side where there are cores for it. A run that fails leaves
+the others alone. run.threads enters the arithmetic (sums of another order): runs side by side and one by one agree bit
+for bit when it is the same, so give it where that matters. A run that was begun keeps the threads it began with.
+
   r1zero train                                        the laptop default
-  r1zero train --objective.name grpo --seeds 5        another objective, five seeds
+  r1zero train --objective.name grpo --seeds 5        another objective, five seeds, as many at once as there are cores
   r1zero train mine.toml --learner.lr 1e-5 --run.dir runs/mine
 """,
 )
