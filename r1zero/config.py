@@ -81,6 +81,70 @@ class RewardConfig:
     truncated: float | None = knob(
         None, "reward of a response cut at max_tokens, whatever it says; without it the response is graded as it stands"
     )
+    overlong_buffer: int = knob(
+        0,
+        "tokens before max_tokens over which the penalty of objective.overlong `soft` grows; 0: a fifth of max_tokens",
+    )
+
+    def __post_init__(self) -> None:
+        _require(self.overlong_buffer >= 0, "reward.overlong_buffer", self.overlong_buffer, "at least 0")
+
+
+@dataclass(frozen=True)
+class GroupsConfig:
+    degenerate: Literal["keep", "drop", "refill"] = knob(
+        "keep",
+        "groups that agree and so teach nothing: keep (they count in the normaliser), drop (they do not), refill "
+        "(further problems are asked until problems_per_step groups are mixed)",
+    )
+    agree_in: Literal["reward", "correct"] = knob(
+        "reward", "what all responses of such a group share: the reward, or (DAPO) whether they are correct"
+    )
+    max_rounds: int = knob(10, "with refill, times that a step asks at most, the first included")
+
+    def __post_init__(self) -> None:
+        _require(self.max_rounds >= 1, "groups.max_rounds", self.max_rounds, "at least 1")
+
+
+@dataclass(frozen=True)
+class ChoiceConfig:
+    by: Literal["order", "target_accuracy", "curriculum"] = knob(
+        "order",
+        "which problems are asked: the next ones, those expected to be answered right about as often as `target`, or "
+        "the easiest level until it is mastered, then the next",
+    )
+    candidates: int = knob(4, "upcoming problems looked at for each one that is asked; the others are passed over")
+    target: float = knob(0.5, "target_accuracy: the expected share of correct responses that is preferred")
+    width: float = knob(0.2, "target_accuracy: standard deviation of the preference around the target")
+    decay: float = knob(
+        0.9, "target_accuracy: what past answers count for each time a problem or its level is asked again; 1 is fully"
+    )
+    threshold: float = knob(0.7, "curriculum: share of correct responses at the hardest level that opens the next")
+    horizon: int = knob(32, "curriculum: most recent problems of the hardest level over which that share is taken")
+
+    def __post_init__(self) -> None:
+        _require(self.candidates >= 1, "choice.candidates", self.candidates, "at least 1")
+        _require(0 <= self.target <= 1, "choice.target", self.target, "between 0 and 1")
+        _require(self.width > 0, "choice.width", self.width, "above 0")
+        _require(0 <= self.decay <= 1, "choice.decay", self.decay, "between 0 and 1")
+        _require(0 <= self.threshold <= 1, "choice.threshold", self.threshold, "between 0 and 1")
+        _require(self.horizon >= 1, "choice.horizon", self.horizon, "at least 1")
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    share: float = knob(0.0, "share of a step's groups that are drawn from earlier steps; 0 is off")
+    capacity: int = knob(256, "groups remembered; the oldest are forgotten first")
+    tau: float = knob(500.0, "steps over which a remembered group's priority falls to 1/e")
+    alpha: float = knob(0.6, "how much large advantages are preferred; 0 draws by age alone")
+    beta: float = knob(0.4, "how much the loss makes up for the preference; 1 fully")
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.share < 1, "replay.share", self.share, "at least 0 and below 1")
+        _require(self.capacity >= 1, "replay.capacity", self.capacity, "at least 1")
+        _require(self.tau > 0, "replay.tau", self.tau, "above 0")
+        _require(self.alpha >= 0, "replay.alpha", self.alpha, "at least 0")
+        _require(0 <= self.beta <= 1, "replay.beta", self.beta, "between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -90,8 +154,8 @@ class ObjectiveConfig:
     name: str = knob("dr_grpo", "a row of the table in docs/objectives.md; the keys below override its factors")
     baseline: str | None = knob(
         None,
-        "taken off the reward: none, sign, group_mean, leave_one_out, length_weighted, runner_up, prompt_value (a value "
-        "head reads the prompt) or token_value (a value head reads every token)",
+        "taken off the reward: none, sign, group_mean, leave_one_out, length_weighted, runner_up, prompt_value (a "
+        "value head reads the prompt) or token_value (a value head reads every token)",
     )
     divide_by_std: bool | None = knob(None, "divide the advantage by the standard deviation of the group's rewards")
     divide_by_mean: bool | None = knob(None, "divide the advantage by the mean of the group's rewards")
@@ -131,8 +195,8 @@ class ObjectiveConfig:
     )
     overlong: str | None = knob(
         None,
-        "responses cut at max_tokens: keep (graded as they stand), zero (reward 0), soft (a penalty that grows over the "
-        "last fifth), mask (left out of the loss)",
+        "responses cut at max_tokens: keep (graded as they stand), zero (reward 0), soft (a penalty that grows over "
+        "the last reward.overlong_buffer tokens), mask (left out of the loss)",
     )
     entropy_coef: float | None = knob(None, "weight of the entropy bonus; 0 is off")
     entropy_target: float | None = knob(
@@ -214,6 +278,9 @@ class TrainConfig:
     sampling: SamplingConfig = knob(SamplingConfig, "how responses are drawn while training")
     engine: EngineConfig = knob(EngineConfig, "who draws them")
     reward: RewardConfig = knob(RewardConfig, "what a grade is worth")
+    choice: ChoiceConfig = knob(ChoiceConfig, "which problems are asked")
+    groups: GroupsConfig = knob(GroupsConfig, "what becomes of groups that teach nothing")
+    replay: ReplayConfig = knob(ReplayConfig, "learning again from earlier steps")
     objective: ObjectiveConfig = knob(ObjectiveConfig, "what is maximised")
     learner: LearnerConfig = knob(LearnerConfig, "how it is maximised")
     evaluation: EvaluationConfig = knob(EvaluationConfig, "how progress is measured")
@@ -238,6 +305,20 @@ class TrainConfig:
             raise ValueError(
                 f"learner.updates_per_rollout={self.learner.updates_per_rollout} is more than problems_per_step="
                 f"{self.problems_per_step}: each update takes whole groups, so lower it or raise problems_per_step"
+            )
+        if self.groups.degenerate != "keep" and self.responses_per_problem < 2:
+            raise ValueError(
+                f"groups.degenerate={self.groups.degenerate} with responses_per_problem={self.responses_per_problem}: "
+                "a group of one always agrees, so nothing would be left; keep it"
+            )
+        if self.objective.overlong == "zero" and self.reward.truncated not in (None, 0):
+            raise ValueError(
+                f"objective.overlong=zero and reward.truncated={self.reward.truncated} contradict each other: drop one"
+            )
+        if self.reward.overlong_buffer > self.sampling.max_tokens:
+            raise ValueError(
+                f"reward.overlong_buffer={self.reward.overlong_buffer} is more than sampling.max_tokens="
+                f"{self.sampling.max_tokens}: even an empty response would be too long; lower it"
             )
         if self.sampling.top_p < 1 or self.sampling.top_k > 0:
             raise ValueError(

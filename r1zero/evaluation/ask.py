@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from r1zero.config import RewardConfig, SamplingConfig
 from r1zero.engines import Engine
 from r1zero.grading import grade
-from r1zero.grading.reward import reward
+from r1zero.grading.reward import Overlong, reward
 from r1zero.models.load import Policy
 from r1zero.records import Problem, Prompt, Rollout
 from r1zero.tasks.templates import Template
@@ -50,15 +50,20 @@ def ask(
     rewards: RewardConfig,
     address: tuple[int | str, ...],
     step: int,
+    overlong: Overlong = "keep",
+    may_drop_all: bool = False,
     on_tokens: Callable[[int], None] | None = None,
 ) -> Asked:
     """Sample `samples` responses to each problem and grade them.
 
-    Problems whose prompt fills the context are dropped and named, never cut.  Raises ValueError when none is left.
+    Problems whose prompt fills the context are dropped and named, never cut.  Raises ValueError when none is left,
+    unless `may_drop_all`.
     """
     prompts = encode(problems, template, policy)
     fitting = [prompt for prompt in prompts if len(prompt.token_ids) < policy.max_context]
     dropped = tuple(prompt.problem.id for prompt in prompts if len(prompt.token_ids) >= policy.max_context)
+    if not fitting and may_drop_all:
+        return Asked([], dropped, 0.0, 0.0)
     if not fitting:
         shortest = min(len(prompt.token_ids) for prompt in prompts)
         raise ValueError(
@@ -81,7 +86,14 @@ def ask(
         group = []
         for sample, response in enumerate(responses):
             verdict = grade(response.text, prompt.problem.gold, template.answer_format, task=prompt.problem.task)
-            worth = reward(verdict, response.finish_reason, rewards)
+            worth = reward(
+                verdict,
+                response.finish_reason,
+                rewards,
+                overlong=overlong,
+                num_tokens=response.num_tokens,
+                max_tokens=sampling.max_tokens,
+            )
             group.append(Rollout(step, sample, prompt, response, verdict, worth))
         rollouts_PG.append(group)
     return Asked(rollouts_PG, dropped, sampled - started, time.perf_counter() - sampled)
