@@ -130,9 +130,12 @@ def token_whitened(advantages_PG: Tensor, lengths_PG: Tensor, *, eps: float = 1e
 
 
 def over_nonzero_share(advantages_PG: Tensor) -> Tensor:
-    """A times (all responses) / (responses whose advantage is not 0): GPG (arXiv:2504.02546)."""
-    nonzero = int((advantages_PG != 0).sum())
-    return advantages_PG * (advantages_PG.numel() / nonzero) if nonzero else advantages_PG
+    """A times (all groups) / (groups with an advantage other than 0): GPG (arXiv:2504.02546, equation 7).
+
+    It gives back what degenerate groups dilute.  Groups are counted, not responses: in (-1, 0, 1) nothing is diluted.
+    """
+    informative = int((advantages_PG != 0).any(-1).sum())
+    return advantages_PG * (advantages_PG.shape[0] / informative) if informative else advantages_PG
 
 
 def _zero_where_equal(advantages_PG: Tensor, rewards_PG: Tensor) -> Tensor:

@@ -8,13 +8,14 @@ Letters: B responses, T tokens of the longest.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from r1zero.objectives.divergence import ESTIMATORS, kl_k3
-from r1zero.objectives.ratios import log_ratio
+from r1zero.objectives.ratios import inside, log_ratio
 
 Correction = Literal[
     "none",
@@ -53,10 +54,11 @@ def correction_weights(
         return torch.ones_like(log_rho_BT), nowhere_BT
     if kind.startswith("reject"):
         estimate = ESTIMATORS[kind.removeprefix("reject_")]
-        gaps_BT = estimate(sampler_logprobs_BT, old_logprobs_BT) * mask_BT
+        gaps_BT = inside(estimate(sampler_logprobs_BT, old_logprobs_BT), mask_BT)
         mean_B1 = gaps_BT.sum(-1, keepdim=True) / mask_BT.sum(-1, keepdim=True).clamp(min=1)
         rejected_BT = (mean_B1 > high).expand_as(log_rho_BT)
-        return (~rejected_BT).to(log_rho_BT.dtype), rejected_BT & (mask_BT > 0)
+        kept_BT = (~rejected_BT).to(log_rho_BT.dtype).masked_fill(mean_B1.isnan(), math.nan)  # NaN is no consent
+        return kept_BT, rejected_BT & (mask_BT > 0)
     level, act = kind.split("_")
     if level == "sequence":
         log_rho_BT = log_rho_BT.sum(-1, keepdim=True).clamp(-20, 20).expand_as(log_rho_BT)
@@ -76,7 +78,7 @@ def mismatch_sums(old_logprobs_BT: Tensor, sampler_logprobs_BT: Tensor, mask_BT:
     rho_BT = torch.exp(log_rho_BT) * mask_BT
     return {
         "gap_abs": log_rho_BT.abs().sum(),
-        "gap_k3": (kl_k3(sampler_logprobs_BT, old_logprobs_BT) * mask_BT).sum(),
+        "gap_k3": inside(kl_k3(sampler_logprobs_BT, old_logprobs_BT), mask_BT).sum(),
         "rho": rho_BT.sum(),
         "rho_squared": (rho_BT**2).sum(),
         "max_gap_abs": log_rho_BT.abs().max() if log_rho_BT.numel() else log_rho_BT.new_zeros(()),

@@ -39,7 +39,7 @@ OBJECTIVES: dict[str, Objective] = dict(
         # other ratios and clips
         _row("gspo", divide_by_std=True, ratio="sequence", clip_low=3e-4, clip_high=4e-4),
         _row("gspo_token", divide_by_std=True, ratio="sequence_token", clip_low=3e-4, clip_high=4e-4),
-        _row("hoelder", divide_by_std=True, ratio="power_mean", power=2.0, power_end=-1.0),
+        _row("hoelder", divide_by_std=True, ratio="power_mean", power=2.0, power_end=-2.0),
         _row("gmpo", divide_by_std=True, ratio="sequence", clip="log_token", clip_low=0.4, clip_high=0.4),
         _row("cispo", divide_by_std=True, clip="detached", clip_low=1.0, clip_high=4.0, normalizer="batch_tokens"),
         _row(

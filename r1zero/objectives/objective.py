@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from r1zero.objectives.aggregation import BatchSize, Normalizer, response_weight
 from r1zero.objectives.clips import CLIPS, Clip, ClipRange, clip_log_tokens
 from r1zero.objectives.correction import Correction, correction_weights, mismatch_sums
 from r1zero.objectives.divergence import ESTIMATORS, Estimator
-from r1zero.objectives.ratios import RATIOS, Ratio, log_ratio
+from r1zero.objectives.ratios import RATIOS, Ratio, inside, log_ratio
 from r1zero.objectives.returns import generalized_advantages, returns_to_go, token_rewards, whitened
 
 
@@ -76,6 +76,16 @@ class Objective:
             raise ValueError(f"objective {self.name}: divide_by_std and divide_by_mean exclude each other")
         if (self.divide_by_std or self.divide_by_mean) and self.critic:
             raise ValueError(f"objective {self.name}: baseline {self.baseline!r} has no group to divide by")
+        if self.divide_by_std and self.baseline in ("none", "sign"):
+            raise ValueError(
+                f"objective {self.name}: divide_by_std with baseline {self.baseline!r} would divide by 0 where rewards "
+                "are equal; use a baseline from the group, or batch_scale"
+            )
+        smallest_dual = 0.0 if self.clip == "log_sqrt" else 1.0
+        if self.clip_dual is not None and not self.clip_dual > smallest_dual:
+            raise ValueError(
+                f"objective.clip_dual={self.clip_dual}: must be above {smallest_dual:g} with clip {self.clip}"
+            )
         if not 0 < self.top_entropy <= 1:
             raise ValueError(f"objective.top_entropy={self.top_entropy}: must be above 0 and at most 1")
         if self.gamma != 1 and self.baseline not in ("none", "token_value"):
@@ -148,8 +158,7 @@ class Objective:
         not a number, or a missing argument.
         """
         self.check_group(rewards_PG.shape[-1])
-        if not torch.isfinite(rewards_PG).all():
-            raise ValueError(f"a reward is {rewards_PG[~torch.isfinite(rewards_PG)][0].item()}: rewards must be finite")
+        _check_finite(rewards_PG)
         if self.baseline == "prompt_value":
             if values_PG is None:
                 raise ValueError("baseline prompt_value needs the value head's expectations")
@@ -180,6 +189,7 @@ class Objective:
         The reward stands on the last token; with kl_in "reward" every token pays kl_coef times its divergence estimate.
         Baseline token_value: GAE.  Baseline none: the discounted return from the token on.
         """
+        _check_finite(rewards_B)
         rewards_BT = token_rewards(rewards_B, mask_BT, kl_BT, self.kl_coef)
         if self.baseline == "token_value":
             if values_BT is None:
@@ -205,7 +215,8 @@ class Objective:
         the sampler correction.  Summed over all micro-batches of an optimizer step it is the loss of the step.  A token
         outside the mask counts for nothing, whatever stands there; a batch with no token inside gives exactly 0.
         """
-        mask_BT, advantages_BT = tokens.mask_BT, tokens.advantages_BT.expand_as(tokens.mask_BT)
+        tokens = _without_padding(tokens)
+        mask_BT, advantages_BT = tokens.mask_BT, tokens.advantages_BT
         weights_BT = self._token_weights(tokens)
         surrogate_BT, clipped_BT = self.surrogate(tokens.logprobs_BT, tokens.old_logprobs_BT, advantages_BT, mask_BT)
         sums = _clip_counts(clipped_BT, advantages_BT, mask_BT)
@@ -293,8 +304,23 @@ class TokenBatch:
 
 
 def masked_sum(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Over the mask; what stands outside it, NaN too, has neither value nor gradient."""
-    return torch.where(mask_BT > 0, values_BT, torch.zeros_like(values_BT)).sum()
+    """Over the mask; what stands outside it, NaN too, does not count."""
+    return inside(values_BT, mask_BT).sum()
+
+
+def _without_padding(tokens: TokenBatch) -> TokenBatch:
+    """Zeros wherever the mask is 0, so that a NaN there cannot reach a gradient by way of 0 * NaN."""
+    names = [f.name for f in dataclasses.fields(tokens) if f.name.endswith("_BT") and f.name != "mask_BT"]
+    cleaned: dict[str, Any] = {
+        name: inside(values_BT, tokens.mask_BT) for name in names if (values_BT := getattr(tokens, name)) is not None
+    }
+    return replace(tokens, **cleaned)
+
+
+def _check_finite(rewards: Tensor) -> None:
+    finite = torch.isfinite(rewards)
+    if not finite.all():
+        raise ValueError(f"a reward is {rewards[~finite][0].item()}: rewards must be finite")
 
 
 def _clip_counts(clipped_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor) -> dict[str, Tensor]:

@@ -36,6 +36,8 @@ def power_mean_ratio(log_ratio_BT: Tensor, mask_BT: Tensor, power: float) -> Ten
     """(mean_t r_t^p)^(1/p): p = 1 the arithmetic mean, p -> 0 GSPO's geometric one (HoelderPO, arXiv:2605.12058)."""
     if power == 0:
         return sequence_ratio(log_ratio_BT, mask_BT, power)
+    if abs(power) < 0.1:  # a schedule through 0: log(mean r^p) / p would be 0 / 0 in all but name
+        return torch.exp(torch.log1p(_mean(torch.expm1(power * log_ratio_BT), mask_BT)) / power).expand_as(log_ratio_BT)
     lengths_B1 = mask_BT.sum(-1, keepdim=True).clamp(min=1)
     powers_BT = (power * log_ratio_BT).masked_fill(mask_BT == 0, -math.inf)
     empty_B1 = mask_BT.sum(-1, keepdim=True) == 0
@@ -68,10 +70,14 @@ RATIOS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 }
 
 
+def inside(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """The values on the mask and 0 elsewhere: what stands there, NaN too, has neither value nor gradient."""
+    return torch.where(mask_BT > 0, values_BT, torch.zeros_like(values_BT))
+
+
 def log_ratio(logprobs_BT: Tensor, old_logprobs_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """log pi - log pi_old on sampled tokens, within +-20; 0 elsewhere, whatever the padding holds."""
-    gap_BT = torch.where(mask_BT > 0, logprobs_BT - old_logprobs_BT, torch.zeros_like(logprobs_BT))
-    return gap_BT.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    return inside(logprobs_BT - old_logprobs_BT, mask_BT).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
 
 
 def _mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:

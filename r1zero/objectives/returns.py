@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from r1zero.objectives.ratios import inside
+
 
 def terminal_rewards(rewards_B: Tensor, mask_BT: Tensor) -> Tensor:
     """Each response's reward on its last token, 0 elsewhere.  [B], [B, T] -> [B, T]; an empty response has none."""
@@ -55,6 +57,7 @@ def whitened(values_BT: Tensor, mask_BT: Tensor, *, eps: float = 1e-8) -> Tensor
     count = mask_BT.sum()
     if count < 2:
         return torch.zeros_like(values_BT)
+    values_BT = inside(values_BT, mask_BT)
     mean = (values_BT * mask_BT).sum() / count
     variance = (mask_BT * (values_BT - mean) ** 2).sum() / (count - 1)
     return (values_BT - mean) / torch.sqrt(variance + eps) * mask_BT
