@@ -25,8 +25,9 @@ from r1zero.config import LearnerConfig
 from r1zero.models import attention
 from r1zero.models.load import Policy
 from r1zero.objectives import OBJECTIVES
-from r1zero.training.batching import Group, batch_size
-from r1zero.training.learner import Learner
+from r1zero.training.batching import Group
+from r1zero.training.credit import weighed
+from r1zero.training.learner import Accumulation, Learner
 
 VOCAB = 151_936
 
@@ -74,8 +75,7 @@ def peak_bytes() -> int:
 def measure_memory(how: str, sequences: int, tokens: int) -> dict[str, float]:
     """In a process of its own: loss and peak memory of one Dr. GRPO gradient, chunked or from full logits."""
     policy = random_policy(VOCAB, 256, 2)
-    groups = random_groups(sequences, 1, 1, [tokens - 1], VOCAB)
-    size = batch_size(groups, tokens)
+    groups = weighed(random_groups(sequences, 1, 1, [tokens - 1], VOCAB), OBJECTIVES["dr_grpo"], tokens)
     # The gradient of the embedding is part of either way: hold it before measuring.
     for parameter in policy.model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -83,13 +83,13 @@ def measure_memory(how: str, sequences: int, tokens: int) -> dict[str, float]:
     if how == "chunked":
         config = LearnerConfig(dtype="float32", device="cpu", tokens_per_microbatch=1 << 40)
         learner = Learner(policy, config, num_updates=1)
-        loss = learner._accumulate(groups, OBJECTIVES["dr_grpo"].loss, size)["loss"]
+        loss = learner._accumulate(groups, Accumulation(OBJECTIVES["dr_grpo"].loss))["loss"]
     else:
         ids = torch.tensor([[*g.prompt_ids, *g.responses[0]] for g in groups])
         logits = policy.model(input_ids=ids, use_cache=False).logits[:, :-1]
         logprobs = -torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         advantages = torch.tensor([g.advantages[0] for g in groups])
-        value = -(logprobs.view(len(groups), -1) * advantages[:, None]).sum() / (size.num_responses * tokens)
+        value = -(logprobs.view(len(groups), -1) * advantages[:, None]).sum() / (len(groups) * tokens)
         surrogate = -advantages.mean() * (tokens - 1) / tokens  # the objective's value at ratio 1
         value.backward()
         loss = surrogate.item()
@@ -134,8 +134,7 @@ def speed_row(repeats: int = 5) -> dict[str, object]:
     """One gradient of 16 x 8 responses of 20 to 256 tokens: packed rows against right-padded ones, in turn."""
     policy = random_policy(336, 128, 4)
     lengths = [20 + (i * 37) % 237 for i in range(128)]
-    groups = random_groups(16, 8, 30, lengths, 336)
-    size = batch_size(groups, 256)
+    groups = weighed(random_groups(16, 8, 30, lengths, 336), OBJECTIVES["dr_grpo"], 256)
     learner = Learner(policy, LearnerConfig(dtype="float32", device="cpu"), num_updates=1)
     rows = [(g.prompt_ids, ids, a) for g in groups for ids, a in zip(g.responses, g.advantages, strict=True)]
 
@@ -143,7 +142,7 @@ def speed_row(repeats: int = 5) -> dict[str, object]:
         from r1zero.training.batching import microbatches
 
         for batch in microbatches(groups, 8192):
-            learner._accumulate(batch, OBJECTIVES["dr_grpo"].loss, size)
+            learner._accumulate(batch, Accumulation(OBJECTIVES["dr_grpo"].loss))
 
     def padded() -> None:
         for at in range(0, len(rows), 32):

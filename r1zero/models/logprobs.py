@@ -66,9 +66,15 @@ def head_of(policy: Policy) -> Head:
 
 
 def token_logprobs(
-    head: Head, hidden_MD: Tensor, target_ids_M: Tensor, *, temperature: float = 1.0, chunk: int | None = None
+    head: Head,
+    hidden_MD: Tensor,
+    target_ids_M: Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+    entropy_gradient: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """log p(target) [M] in nats, with gradient, and the entropy of p [M] in nats, without.
+    """log p(target) [M] in nats, with gradient, and the entropy of p [M] in nats, with gradient only if asked for.
 
     p = softmax(logits / temperature) over the ids that can be sampled.  Positions are taken `chunk` at a time and the
     logits of a chunk are computed again in the backward pass, so peak memory is one chunk's logits, not M x V.
@@ -79,7 +85,7 @@ def token_logprobs(
         logits = head.logits(hidden) / temperature
         normalizer = torch.logsumexp(logits, dim=-1)
         logprobs = logits.gather(-1, targets[:, None])[:, 0] - normalizer
-        with torch.no_grad():
+        with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
             probabilities = torch.softmax(logits, dim=-1)
             entropies = normalizer - (probabilities * logits).sum(-1)
         return logprobs, entropies

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from r1zero.models.packing import Tree
-from r1zero.objectives import BatchSize
+
+PerToken = tuple[tuple[float, ...], ...]  # a number for each token of each response
 
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt and its responses, as the learner needs them.
+    """One prompt and its responses, as the learner needs them.  Lists run over the responses, in the same order.
 
-    Example: Group("countdown:7", (5, 9), responses=((4, 2), (8, 8, 2)), advantages=(0.5, -0.5))
+    Example: Group("countdown:7", (5, 9), responses=((4, 2), (8, 8, 2)), advantages=(0.5, -0.5), weights=(0.2, 0.2))
     """
 
     problem_id: str
     prompt_ids: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]  # token ids, the end token included
-    advantages: tuple[float, ...]
-    sampler_logprobs: tuple[tuple[float, ...], ...] | None = None  # nats, as the engine drew them
-    old_logprobs: tuple[tuple[float, ...], ...] | None = None  # nats, by the learner before the step's first update
+    advantages: tuple[float, ...]  # the mean over tokens where they differ
+    weights: tuple[float, ...] = ()  # of each token in the loss of the optimizer step
+    rewards: tuple[float, ...] = ()
+    correct: tuple[bool, ...] | None = None
+    left_out: tuple[bool, ...] | None = None  # neither learned nor counted (objective.overlong "mask")
+    sampler_logprobs: PerToken | None = None  # nats, as the engine drew them
+    old_logprobs: PerToken | None = None  # nats, by the learner before the step's first update
+    reference_logprobs: PerToken | None = None  # nats, by the reference
+    entropies: PerToken | None = None  # nats, by the learner before the step's first update
+    values: PerToken | None = None  # by the value head before the step's first update
+    token_advantages: PerToken | None = None  # where a response's tokens do not share one
+    value_targets: PerToken | None = None
+    value_weights: PerToken | None = None
+    learns: PerToken | None = None  # 0 on tokens left out of the policy gradient (objective.top_entropy)
+    shadow_credits: tuple[tuple[tuple[float, float], ...], ...] | None = None  # (advantage, weight) by other objectives
 
     @property
     def tree(self) -> Tree:
@@ -34,20 +48,17 @@ class Group:
 
     def keep(self, rows: Sequence[int]) -> Group:
         """The group with only these of its responses."""
-        sampler, old = self.sampler_logprobs, self.old_logprobs
-        return replace(
-            self,
-            responses=tuple(self.responses[r] for r in rows),
-            advantages=tuple(self.advantages[r] for r in rows),
-            sampler_logprobs=None if sampler is None else tuple(sampler[r] for r in rows),
-            old_logprobs=None if old is None else tuple(old[r] for r in rows),
-        )
+        kept: dict[str, Any] = {}
+        for name in (f.name for f in fields(self) if f.name not in ("problem_id", "prompt_ids")):
+            if values := getattr(self, name):
+                kept[name] = tuple(values[r] for r in rows)
+        return replace(self, **kept)
 
 
-def batch_size(groups: Sequence[Group], max_tokens: int) -> BatchSize:
-    """The counts an objective's normaliser needs, over everything that enters one optimizer step."""
-    lengths = [len(ids) for group in groups for ids in group.responses]
-    return BatchSize(num_responses=len(lengths), num_tokens=sum(lengths), max_tokens=max_tokens)
+def token_mean(groups: Sequence[Group]) -> list[Group]:
+    """The groups with every token weighing the same: 1 over all response tokens."""
+    weight = 1 / max(sum(len(ids) for group in groups for ids in group.responses), 1)
+    return [replace(group, weights=(weight,) * len(group.responses)) for group in groups]
 
 
 def microbatches(groups: Sequence[Group], budget: int) -> list[list[Group]]:

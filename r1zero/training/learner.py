@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,12 +21,13 @@ from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of, token_logprobs
 from r1zero.models.packing import Packed, pack
-from r1zero.objectives import BatchSize, TokenBatch
-from r1zero.objectives.ratios import kl_k3
-from r1zero.training.batching import Group, microbatches
+from r1zero.objectives import TokenBatch
+from r1zero.training.batching import Group, PerToken, microbatches
+from r1zero.training.ranks import merge, sum_gradients, summed, total
 from r1zero.training.schedule import learning_rate
+from r1zero.training.steps import cosine, credit_shares, update_norm
 
-Loss = Callable[[TokenBatch, BatchSize], tuple[Tensor, dict[str, Tensor]]]
+Loss = Callable[[TokenBatch], tuple[Tensor, dict[str, Tensor]]]  # a micro-batch's share, and sums for the metrics
 
 
 class NonFiniteError(RuntimeError):
@@ -45,6 +46,28 @@ class Update:
     num_tokens: int  # prompt and response tokens that were computed
 
 
+@dataclass(frozen=True)
+class Shadow:
+    """Another objective's loss, and its gradient as it adds up, to be compared and not followed."""
+
+    name: str
+    loss: Loss
+    gradient: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Accumulation:
+    """What is done with every micro-batch of an optimizer step."""
+
+    loss: Loss
+    num_microbatches: int = 1
+    entropy_bonus: float | None = None  # None: the entropy has no gradient
+    shadows: Sequence[Shadow] = ()
+
+
+NO_SHADOWS: Mapping[str, Loss] = {}
+
+
 class Learner:
     """Trains a policy's weights in place, so that an engine holding the same policy samples from them at once."""
 
@@ -57,16 +80,25 @@ class Learner:
         temperature: float = 1.0,
         gradient_checkpointing: bool = False,
         with_reference: bool = False,
+        with_values: bool = False,
+        max_tokens: int | None = None,
     ):
         self.policy, self.config, self.num_updates, self.temperature = policy, config, num_updates, temperature
+        self.max_tokens = max_tokens  # the response limit, of which length shares are quarters
         self.updates_done = 0
         self.head = head_of(policy)
         self.dtype = compute_dtype(config.dtype, policy.device)
         self.reference = _frozen_copy(policy) if with_reference else None
-        matrices = [p for p in policy.model.parameters() if p.requires_grad and p.ndim >= 2]
-        vectors = [p for p in policy.model.parameters() if p.requires_grad and p.ndim < 2]
+        self.reference_moved = False
+        self.value_head = _value_head(self.head) if with_values else None
+        self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
+        if self.value_head is not None:
+            self.parameters += list(self.value_head.parameters())
         self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            [
+                {"params": [p for p in self.parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+                {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
+            ],
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             fused=True,
@@ -81,99 +113,206 @@ class Learner:
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0  # what is sampled is what is scored
 
-    def update(self, groups: Sequence[Group], loss: Loss, size: BatchSize) -> Update:
-        """One optimizer step on `groups`, accumulated over micro-batches.
+    def update(
+        self,
+        groups: Sequence[Group],
+        loss: Loss,
+        *,
+        entropy_bonus: float | None = None,
+        shadows: Mapping[str, Loss] = NO_SHADOWS,
+    ) -> Update:
+        """One optimizer step on `groups`, whose advantages and weights are set, accumulated over micro-batches.
 
-        `size` counts the whole step, of which `groups` may be the part that has a gradient.  Raises NonFiniteError
-        before the weights are touched.
+        The weights count the whole step, of which `groups` may be the part that has a gradient; with several ranks,
+        this rank's part.  `entropy_bonus` gives the entropy a gradient.  `shadows` are other losses, in the order of
+        the groups' `shadow_credits`, whose gradients are compared with this one's.  Raises NonFiniteError before the
+        weights are touched.
         """
         rate = learning_rate(self.config, self.updates_done, self.num_updates)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
-        sums: Counter[str] = Counter()
-        for batch in microbatches(groups, self.config.tokens_per_microbatch):
-            sums.update(self._accumulate(batch, loss, size))
-        norm = self._clip_gradients(groups) if groups else 0.0
-        if groups:
-            self.optimizer.step()
+        batches = microbatches(groups, self.config.tokens_per_microbatch)
+        num_microbatches = int(total(len(batches)))
+        others = [Shadow(name, loss, [torch.zeros_like(p) for p in self.parameters]) for name, loss in shadows.items()]
+        plan = Accumulation(loss, num_microbatches, entropy_bonus, others)
+        gathered: dict[str, float] = {}
+        for batch in batches:
+            merge(gathered, self._accumulate(batch, plan))
+        sums = Counter(summed(gathered))
+        metrics = {"learner/lr": rate, "learner/loss": sums["loss"]}
+        if num_microbatches:
+            sum_gradients(self.parameters)
+            for other in others:
+                metrics[f"grad/cosine_{other.name}"] = cosine([p.grad for p in self.parameters], other.gradient)
+            metrics |= self._step(groups)
+        else:
+            metrics |= {"grad/norm": 0.0, "grad/norm_clipped": 0.0, "grad/update_norm": 0.0}
         self.optimizer.zero_grad(set_to_none=True)
         self.updates_done += 1
-        metrics = {"grad/norm": norm, "learner/lr": rate, "learner/loss": sums["loss"]} | _means(sums)
-        return Update(metrics, int(sums["tokens_computed"]))
+        return Update(metrics | _means(sums), int(sums["tokens_computed"]))
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group]) -> list[Group]:
-        """The same groups with `old_logprobs` filled in by the weights as they are."""
+        """The same groups with what the weights as they are say of each token.
+
+        Fills in `old_logprobs` and `entropies`, `reference_logprobs` where there is a reference, `values` where there
+        is a value head.
+        """
         scored = []
         for group in groups:
-            rows: list[tuple[float, ...]] = []
+            rows: dict[str, Any] = {}
             for batch in microbatches([group], self.config.tokens_per_microbatch):
                 packed = pack([piece.tree for piece in batch], self.policy.device)
-                logprobs_M = self._token_logprobs(self.policy.model, self.head, packed)[0]
                 lengths = [len(ids) for piece in batch for ids in piece.responses]
-                rows += [tuple(part.tolist()) for part in logprobs_M.split(lengths)]
-            scored.append(replace(group, old_logprobs=tuple(rows)))
+                for name, values_M in self._scores(packed).items():
+                    rows[name] = rows.get(name, ()) + tuple(tuple(part.tolist()) for part in values_M.split(lengths))
+            scored.append(replace(group, **rows))
         return scored
+
+    def refresh_reference(self) -> None:
+        """Make the reference a copy of the policy as it is."""
+        if self.reference is not None:
+            self.reference = _frozen_copy(self.policy)
+            self.reference_moved = True
 
     def state_dict(self) -> dict[str, Any]:
         """Everything besides the weights that the next update depends on."""
-        return {"optimizer": self.optimizer.state_dict(), "updates_done": self.updates_done}
+        state = {"optimizer": self.optimizer.state_dict(), "updates_done": self.updates_done}
+        if self.value_head is not None:
+            state["value_head"] = self.value_head.state_dict()
+        if self.reference is not None and self.reference_moved:  # else it is the initial model
+            state["reference"] = self.reference[0].state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.updates_done = state["updates_done"]
+        if self.value_head is not None:
+            self.value_head.load_state_dict(state["value_head"])
+        if self.reference is not None and "reference" in state:
+            self.reference[0].load_state_dict(state["reference"])
+            self.reference_moved = True
 
-    def _accumulate(self, batch: list[Group], loss: Loss, size: BatchSize) -> dict[str, float]:
-        """Forward and backward of one micro-batch; gradients add up in the parameters."""
+    def _accumulate(self, batch: list[Group], plan: Accumulation) -> dict[str, float]:
+        """Forward and backward of one micro-batch; gradients add up in the parameters.
+
+        The backward pass has two halves: the loss's gradient on the log-probabilities is the credit each token gets,
+        and is looked at before it is carried on through the model.
+        """
         packed = pack([group.tree for group in batch], self.policy.device)
-        logprobs_M, entropies_M = self._token_logprobs(self.policy.model, self.head, packed)
-        tokens = self._token_batch(batch, packed, logprobs_M)
-        value, extra = loss(tokens, size)
-        if not torch.isfinite(value):
+        outputs = self._outputs(packed, entropy_gradient=plan.entropy_bonus is not None)
+        leaves = {name: output.detach().requires_grad_() for name, output in outputs.items()}
+        tokens = self._token_batch(batch, packed, leaves)
+        tokens = replace(tokens, num_microbatches=plan.num_microbatches, entropy_bonus=plan.entropy_bonus or 0.0)
+        value, extra = plan.loss(tokens)
+        credit = _credit(value, leaves.values())
+        if not torch.isfinite(value) or not all(torch.isfinite(part).all() for part in credit):
             self.optimizer.zero_grad(set_to_none=True)
-            raise NonFiniteError(_blame(batch, packed, tokens, value.item()), batch)
-        value.backward()
-        sums = {"loss": value.detach(), "entropy": entropies_M.sum(), "tokens": torch.tensor(len(logprobs_M))} | extra
-        if batch[0].sampler_logprobs is not None:
-            sampler_BT = packed.padded(_flat([g.sampler_logprobs for g in batch], logprobs_M))
-            gap_BT = kl_k3(sampler_BT, tokens.old_logprobs_BT)
-            sums["kl_sampler_learner"] = (gap_BT * tokens.mask_BT).sum()
-        return {name: float(v) for name, v in sums.items()} | {"tokens_computed": len(packed.input_ids_N)}
+            raise NonFiniteError(_blame(batch, tokens, value.item()), batch)
+        outs, parts = zip(
+            *((o, c) for o, c in zip(outputs.values(), credit, strict=True) if o.requires_grad), strict=True
+        )
+        torch.autograd.backward(outs, parts, retain_graph=bool(plan.shadows))
+        for place, shadow in enumerate(plan.shadows):
+            other = _credit(shadow.loss(_in_shadow(tokens, batch, place))[0], [leaves["logprobs"]])
+            last = place == len(plan.shadows) - 1
+            gradients = torch.autograd.grad(
+                outputs["logprobs"], self.parameters, other, retain_graph=not last, allow_unused=True
+            )
+            for summed_part, part in zip(shadow.gradient, gradients, strict=True):
+                if part is not None:
+                    summed_part += part
+        sums = {"loss": value.detach(), "entropy": leaves["entropies"].detach().sum()} | extra
+        counts = {"tokens": len(packed.target_ids_M), "tokens_computed": len(packed.input_ids_N)}
+        shares = credit_shares(credit[0], packed, batch, self.max_tokens)
+        return {name: float(number) for name, number in sums.items()} | counts | shares
 
-    def _token_batch(self, batch: list[Group], packed: Packed, logprobs_M: Tensor) -> TokenBatch:
-        old_M = logprobs_M.detach()
-        if batch[0].old_logprobs is not None:
-            old_M = _flat([g.old_logprobs for g in batch], logprobs_M)
-        reference_BT = None
+    def _outputs(self, packed: Packed, *, entropy_gradient: bool = False) -> dict[str, Tensor]:
+        """What the weights say of the response tokens, [M] each: log-probabilities, entropies, values."""
+        hidden_MD = self._hidden(self.policy.model, packed)
+        logprobs_M, entropies_M = token_logprobs(
+            self.head,
+            hidden_MD,
+            packed.target_ids_M,
+            temperature=self.temperature,
+            entropy_gradient=entropy_gradient,
+        )
+        outputs = {"logprobs": logprobs_M, "entropies": entropies_M}
+        if self.value_head is not None:
+            outputs["values"] = self.value_head(hidden_MD.float())[:, 0]
+        return outputs
+
+    def _scores(self, packed: Packed) -> dict[str, Tensor]:
+        outputs = self._outputs(packed)
+        scores = {"old_logprobs": outputs["logprobs"], "entropies": outputs["entropies"]}
+        if self.value_head is not None:
+            scores["values"] = outputs["values"]
         if self.reference is not None:
-            with torch.no_grad():
-                model, head = self.reference
-                reference_BT = packed.padded(self._token_logprobs(model, head, packed)[0])
+            scores["reference_logprobs"] = self._reference_logprobs(packed)
+        return scores
+
+    def _token_batch(self, batch: list[Group], packed: Packed, leaves: Mapping[str, Tensor]) -> TokenBatch:
+        logprobs_M = leaves["logprobs"]
+
+        def padded(name: str) -> Tensor | None:
+            values = [getattr(group, name) for group in batch]
+            return None if values[0] is None else packed.padded(_flat(values, logprobs_M))
+
+        def by_response(values: list[float]) -> Tensor:
+            return torch.tensor(values, dtype=logprobs_M.dtype, device=logprobs_M.device)
+
+        old_BT, reference_BT, advantages_BT = (
+            padded("old_logprobs"),
+            padded("reference_logprobs"),
+            padded("token_advantages"),
+        )
+        if reference_BT is None and self.reference is not None:
+            reference_BT = packed.padded(self._reference_logprobs(packed))
+        if advantages_BT is None:
+            advantages_BT = by_response([a for g in batch for a in g.advantages])[:, None]
         return TokenBatch(
             logprobs_BT=packed.padded(logprobs_M),
-            old_logprobs_BT=packed.padded(old_M),
-            mask_BT=packed.padded(torch.ones_like(old_M)),
-            advantages_B=torch.tensor([a for g in batch for a in g.advantages], device=old_M.device),
+            old_logprobs_BT=packed.padded(logprobs_M.detach()) if old_BT is None else old_BT,
+            mask_BT=packed.padded(torch.ones_like(logprobs_M)),
+            advantages_BT=advantages_BT,
+            weights_B=by_response([w for g in batch for w in g.weights]),
+            sampler_logprobs_BT=padded("sampler_logprobs"),
             reference_logprobs_BT=reference_BT,
+            entropies_BT=packed.padded(leaves["entropies"]),
+            learns_BT=padded("learns"),
+            values_BT=packed.padded(leaves["values"]) if "values" in leaves else None,
+            old_values_BT=padded("values"),
+            value_targets_BT=padded("value_targets"),
+            value_weights_BT=padded("value_weights"),
         )
 
-    def _token_logprobs(self, model: PreTrainedModel, head: Head, packed: Packed) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies of the response tokens, [M] each, at the sampling temperature."""
+    @torch.no_grad()
+    def _reference_logprobs(self, packed: Packed) -> Tensor:
+        assert self.reference is not None
+        model, head = self.reference
+        hidden_MD = self._hidden(model, packed)
+        return token_logprobs(head, hidden_MD, packed.target_ids_M, temperature=self.temperature)[0]
+
+    def _hidden(self, model: PreTrainedModel, packed: Packed) -> Tensor:
+        """Hidden states that predict the response tokens.  -> [M, D]"""
         device_type = self.policy.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16):
             hidden_ND = hidden_states(model, packed.input_ids_N, packed.position_ids_N, packed)
-        hidden_MD = hidden_ND.index_select(0, packed.predicting_M)
-        return token_logprobs(head, hidden_MD, packed.target_ids_M, temperature=self.temperature)
+        return hidden_ND.index_select(0, packed.predicting_M)
 
-    def _clip_gradients(self, groups: Sequence[Group]) -> float:
+    def _step(self, groups: Sequence[Group]) -> dict[str, float]:
+        """Clip the gradient and move the weights; how long both were, and the step that came of it."""
         limit = self.config.max_grad_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.model.parameters(), limit)
-        if not torch.isfinite(norm):
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
+        if not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
-            raise NonFiniteError(
-                f"the gradient norm is {norm.item()}: lower learner.lr or raise numerical precision", groups
-            )
-        return norm.item()
+            raise NonFiniteError(f"the gradient norm is {norm}: lower learner.lr or raise numerical precision", groups)
+        self.optimizer.step()
+        return {
+            "grad/norm": norm,
+            "grad/norm_clipped": min(norm, limit),
+            "grad/update_norm": update_norm(self.optimizer),
+        }
 
 
 def compute_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -195,29 +334,63 @@ def _frozen_copy(policy: Policy) -> tuple[PreTrainedModel, Head]:
     return model, head_of(replace(policy, model=model))
 
 
-def _flat(values: Sequence[tuple[tuple[float, ...], ...] | None], like: Tensor) -> Tensor:
+def _flat(values: Sequence[PerToken | None], like: Tensor) -> Tensor:
     """One number a response token, trees in order, as `Packed` has them.  -> [M]"""
     return torch.tensor(
         [x for group in values for row in group or () for x in row], dtype=like.dtype, device=like.device
     )
 
 
+def _credit(value: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
+    """The loss's gradient on what the model put out; zeros where it has none."""
+    wanted = list(leaves)
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in wanted]
+    parts = torch.autograd.grad(value, wanted, allow_unused=True)
+    return [torch.zeros_like(leaf) if part is None else part for leaf, part in zip(wanted, parts, strict=True)]
+
+
+def _in_shadow(tokens: TokenBatch, batch: list[Group], place: int) -> TokenBatch:
+    """The same tokens with the advantages and weights of another objective."""
+    credits = [row[place] for group in batch for row in group.shadow_credits or ()]
+    table_B2 = torch.tensor(credits, dtype=tokens.weights_B.dtype, device=tokens.weights_B.device)
+    return replace(tokens, advantages_BT=table_B2[:, :1], weights_B=table_B2[:, 1])
+
+
+def _value_head(head: Head) -> torch.nn.Linear:
+    """From a hidden state to the reward expected from there; 0 before it is trained."""
+    layer = torch.nn.Linear(head.weight_VD.shape[1], 1, device=head.weight_VD.device, dtype=torch.float32)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    return layer
+
+
 def _means(sums: Counter[str]) -> dict[str, float]:
-    """Token sums of a step as `policy/...` metrics, NaN where there were no tokens."""
-    positive, negative = sums["tokens_positive"], sums["tokens_negative"]
+    """Token sums of a step as metrics, NaN where there were no tokens."""
+    tokens, positive, negative = sums["tokens"], sums["tokens_positive"], sums["tokens_negative"]
     ratios = {
-        "policy/entropy": (sums["entropy"], sums["tokens"]),
-        "policy/kl_sampler_learner": (sums["kl_sampler_learner"], sums["tokens"]),
+        "policy/entropy": (sums["entropy"], tokens),
         "policy/clip_share": (sums["clipped_positive"] + sums["clipped_negative"], positive + negative),
         "policy/clip_share_positive": (sums["clipped_positive"], positive),
         "policy/clip_share_negative": (sums["clipped_negative"], negative),
+        "policy/kl_sampler_learner": (sums["gap_k3"], tokens if "gap_k3" in sums else 0),
+        "policy/sampler_gap_mean": (sums["gap_abs"], tokens if "gap_abs" in sums else 0),
+        "policy/sampler_gap_max": (sums["max_gap_abs"], 1 if "max_gap_abs" in sums else 0),
+        "policy/sampler_ess": (sums["rho"] ** 2, sums["rho_squared"] * tokens),
+        "policy/corrected_share": (sums["corrected"], tokens if "corrected" in sums else 0),
     }
     if "kl_reference" in sums:
-        ratios["policy/kl_reference"] = (sums["kl_reference"], sums["tokens"])
+        ratios["policy/kl_reference"] = (sums["kl_reference"], tokens)
+    if "value_error" in sums:
+        ratios["policy/value_error"] = (sums["value_error"], 1)
+    credit = sums["credit"]
+    for name in ("correct", "wrong", "quarter_1", "quarter_2", "quarter_3", "quarter_4"):
+        ratios[f"grad/share_{name}"] = (sums[f"credit_{name}"], credit if f"credit_{name}" in sums else 0)
+    ratios["grad/signed_share"] = (sums["credit_signed"], credit)
     return {name: part / whole if whole else math.nan for name, (part, whole) in ratios.items()}
 
 
-def _blame(batch: list[Group], packed: Packed, tokens: TokenBatch, value: float) -> str:
+def _blame(batch: list[Group], tokens: TokenBatch, value: float) -> str:
     """Which problem's response made the loss non-finite."""
     bad_B = ~torch.isfinite(tokens.logprobs_BT.detach()).all(-1)
     owners = [group.problem_id for group in batch for _ in group.responses]

@@ -7,6 +7,7 @@ continued does what it would have done.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -18,18 +19,20 @@ from typing import Any, Protocol
 import torch
 
 from r1zero.analysis.metrics import LengthReference, length_reference, rollout_metrics
-from r1zero.config import TrainConfig, to_dict
+from r1zero.config import TrainConfig, nearest, to_dict
 from r1zero.engines import build_engine
 from r1zero.evaluation.ask import ask
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
-from r1zero.objectives import Objective, build_objective
+from r1zero.objectives import OBJECTIVES, Objective, build_objective
+from r1zero.objectives.entropy import EntropyControl
 from r1zero.records import Problem, Rollout
 from r1zero.store import Split, append_metrics, part_path, truncate_after, write_config, write_rollouts
 from r1zero.tasks import build_task
 from r1zero.tasks.templates import load_template
-from r1zero.training.batching import Group, batch_size, split_evenly
+from r1zero.training.batching import Group, split_evenly
 from r1zero.training.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
+from r1zero.training.credit import credited, weighed, with_gradient, with_shadows
 from r1zero.training.learner import Learner, NonFiniteError
 from r1zero.training.run import Run, StopRequest, check_directory, default_directory, locked, logged, provenance
 
@@ -69,7 +72,9 @@ class Trainer:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         self.objective = build_objective(config.objective)
-        self.objective.advantages(torch.zeros(1, config.responses_per_problem))  # refuses a group of one
+        self.objective.check_group(config.responses_per_problem)
+        self.shadows = {name: shadow_of(name) for name in config.objective.shadow}
+        self.entropy = EntropyControl(self.objective.entropy_coef, self.objective.entropy_target)
         self.template = load_template(config.template.name)
         self.task = build_task(config.task, config.seed, whole_file=config.evaluation.path is not None)
         self.held_out = _held_out_problems(config)
@@ -81,7 +86,9 @@ class Trainer:
             num_updates=config.steps * config.learner.updates_per_rollout,
             temperature=config.sampling.temperature,
             gradient_checkpointing=config.model.gradient_checkpointing,
-            with_reference=self.objective.kl_coef > 0,
+            with_reference=self.objective.needs_reference,
+            with_values=self.objective.critic,
+            max_tokens=config.sampling.max_tokens,
         )
         self.reference: LengthReference | None = None  # lengths by outcome of the initial policy
         self.steps_done = -1  # 0 once the initial policy is evaluated
@@ -97,6 +104,7 @@ class Trainer:
         if steps:
             state = load_checkpoint(self.dir, last, self.policy, self.learner)
             self.reference = LengthReference.from_dict(state["reference"]) if state["reference"] else None
+            self.entropy = EntropyControl(**state["entropy"])
             self._say(f"continuing {self.dir} after step {last}")
         self.steps_done = last
 
@@ -145,9 +153,8 @@ class Trainer:
             step=step,
             on_tokens=self.progress.tokens if self.progress else None,
         )
-        rollouts_PG = with_advantages(asked.rollouts_PG, self.objective)
-        rollouts = [rollout for group in rollouts_PG for rollout in group]
-        learned, learner_seconds, learner_tokens = self._learn(rollouts_PG)
+        groups, learned, learner_seconds, learner_tokens = self._learn(asked.rollouts_PG, step)
+        rollouts = with_advantages(asked.rollouts_PG, groups)
         if self.reference is None:
             self.reference = length_reference(rollouts)
         self._store("train", step, rollouts)
@@ -170,21 +177,35 @@ class Trainer:
             "speed/step_s": time.perf_counter() - started,
         }
 
-    def _learn(self, rollouts_PG: list[list[Rollout]]) -> tuple[dict[str, float], float, int]:
+    def _learn(self, rollouts_PG: list[list[Rollout]], step: int) -> tuple[list[Group], dict[str, float], float, int]:
         """`updates_per_rollout` optimizer steps over the step's groups, a part of the problems in each.
 
-        Returns the updates' mean metrics, the seconds they took and the tokens they computed.
+        Returns the groups with their advantages, the updates' mean metrics, the seconds they took and the tokens they
+        computed.
         """
         config, started = self.config, time.perf_counter()
-        groups = [as_group(group) for group in rollouts_PG]
-        if config.learner.updates_per_rollout > 1:
+        objective = self.objective.at((step - 1) / max(config.steps - 1, 1))
+        shadows = self.shadows if step % config.objective.shadow_every == 0 or step == 1 else {}
+        losses = {name: shadow.loss for name, shadow in shadows.items()}
+        bonus = self.entropy.bonus if objective.needs_entropy else None
+        groups = [as_group(group, masked=objective.overlong == "mask") for group in rollouts_PG]
+        if objective.needs_scoring or config.learner.updates_per_rollout > 1:
             groups = self.learner.score(groups)
+        groups = credited(groups, objective)
         updates = []
         for part in split_evenly(groups, config.learner.updates_per_rollout):
-            size = batch_size(part, config.sampling.max_tokens)
-            updates.append(self.learner.update(with_gradient(part, self.objective), self.objective.loss, size))
+            part = weighed(part, objective, config.sampling.max_tokens)
+            if shadows:
+                part = with_shadows(part, list(shadows.values()), config.sampling.max_tokens)
+            learned = with_gradient(part, objective, list(shadows.values()))
+            updates.append(self.learner.update(learned, objective.loss, entropy_bonus=bonus, shadows=losses))
         means = {name: _mean([update.metrics[name] for update in updates]) for name in updates[0].metrics}
-        return means, time.perf_counter() - started, sum(update.num_tokens for update in updates)
+        if bonus is not None:
+            means["policy/entropy_bonus"] = bonus
+            self.entropy = self.entropy.after(means["policy/entropy"])
+        if config.objective.reference_every and step % config.objective.reference_every == 0:
+            self.learner.refresh_reference()
+        return groups, means, time.perf_counter() - started, sum(update.num_tokens for update in updates)
 
     def _evaluate(self, step: int) -> dict[str, float]:
         config = self.config
@@ -217,7 +238,10 @@ class Trainer:
 
     def _checkpoint(self, step: int) -> None:
         self.steps_done = step
-        state = {"reference": self.reference.to_dict() if self.reference else None}
+        state = {
+            "reference": self.reference.to_dict() if self.reference else None,
+            "entropy": dataclasses.asdict(self.entropy),
+        }
         if step not in checkpoint_steps(self.dir):
             save_checkpoint(self.dir, step, self.policy, self.learner, state, self.config.checkpoint.keep)
 
@@ -235,32 +259,38 @@ class Trainer:
             self.progress.note(message)
 
 
-def with_advantages(rollouts_PG: list[list[Rollout]], objective: Objective) -> list[list[Rollout]]:
-    """The same rollouts, each with its advantage over its group."""
-    rewards_PG = torch.tensor([[rollout.reward for rollout in group] for group in rollouts_PG], dtype=torch.float64)
-    advantages_PG = objective.advantages(rewards_PG).tolist()
+def shadow_of(name: str) -> Objective:
+    """The row whose gradient is looked at beside the chosen one's.  Raises ValueError where that cannot be had."""
+    if name not in OBJECTIVES:
+        raise ValueError(f"objective.shadow={name!r}: {nearest(name, OBJECTIVES)}")
+    row = OBJECTIVES[name]
+    if row.critic or row.normalizer == "microbatch_tokens":
+        raise ValueError(f"objective.shadow={name!r}: it needs a value head or a split of its own")
+    return row
+
+
+def with_advantages(rollouts_PG: list[list[Rollout]], groups: list[Group]) -> list[Rollout]:
+    """All rollouts of a step in a row, each with its advantage."""
     return [
-        [replace(rollout, advantage=advantage) for rollout, advantage in zip(group, advantages, strict=True)]
-        for group, advantages in zip(rollouts_PG, advantages_PG, strict=True)
+        replace(rollout, advantage=advantage)
+        for rollouts, group in zip(rollouts_PG, groups, strict=True)
+        for rollout, advantage in zip(rollouts, group.advantages, strict=True)
     ]
 
 
-def as_group(rollouts: list[Rollout]) -> Group:
-    """One problem's rollouts, as the learner needs them."""
+def as_group(rollouts: list[Rollout], *, masked: bool = False) -> Group:
+    """One problem's rollouts, as the learner needs them; `masked` leaves out those cut at the limit."""
     prompt = rollouts[0].prompt
     return Group(
         prompt.problem.id,
         prompt.token_ids,
         responses=tuple(r.response.token_ids for r in rollouts),
-        advantages=tuple(r.advantage or 0.0 for r in rollouts),
+        advantages=(0.0,) * len(rollouts),
+        rewards=tuple(r.reward for r in rollouts),
+        correct=tuple(r.grade.correct for r in rollouts),
+        left_out=tuple(r.response.finish_reason == "length" for r in rollouts) if masked else None,
         sampler_logprobs=tuple(r.response.logprobs for r in rollouts),
     )
-
-
-def with_gradient(groups: list[Group], objective: Objective) -> list[Group]:
-    """The responses that add to the gradient; the others are counted in the normaliser but need not be computed."""
-    kept = [(g, [r for r, a in enumerate(g.advantages) if not objective.ignores(a)]) for g in groups]
-    return [group.keep(rows) for group, rows in kept if rows]
 
 
 def _held_out_problems(config: TrainConfig) -> list[Problem]:

@@ -24,7 +24,7 @@ from r1zero.store import write_atomically
 from r1zero.tasks import build_task
 from r1zero.tasks.corpus import corpus_hash, documents
 from r1zero.tasks.templates import TEMPLATES
-from r1zero.training.batching import Group, batch_size
+from r1zero.training.batching import Group, token_mean
 from r1zero.training.learner import Learner
 from r1zero.training.run import provenance
 from r1zero.training.sft import Fitted, OnStep
@@ -49,7 +49,7 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> Fitted:
     tokens = 0
     batches = token_batches(encode(texts, policy), config.tokens_per_step, config.seed)
     for step, batch in zip(range(1, config.steps + 1), batches, strict=False):
-        metrics = learner.update(batch, likelihood_loss, batch_size(batch, max_tokens=1)).metrics
+        metrics = learner.update(token_mean(batch), likelihood_loss).metrics
         tokens += sum(group.num_tokens for group in batch)
         log.append({"step": step, "loss": metrics["learner/loss"], "lr": metrics["learner/lr"], "tokens": tokens})
         if on_step:

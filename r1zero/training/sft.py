@@ -14,7 +14,7 @@ from r1zero.models.load import Policy, load_policy, save_policy
 from r1zero.objectives import likelihood_loss
 from r1zero.store import write_atomically
 from r1zero.tasks.datafiles import read_rows
-from r1zero.training.batching import Group, batch_size
+from r1zero.training.batching import Group, token_mean
 from r1zero.training.learner import Learner
 from r1zero.training.run import provenance
 
@@ -62,7 +62,7 @@ def fit(
     learner = Learner(policy, config, num_updates=len(batches), gradient_checkpointing=model.gradient_checkpointing)
     losses = []
     for step, batch in enumerate(batches, start=1):
-        metrics = learner.update(batch, likelihood_loss, batch_size(batch, max_tokens=1)).metrics
+        metrics = learner.update(token_mean(batch), likelihood_loss).metrics
         losses.append(metrics["learner/loss"])
         if on_step:
             on_step(step, len(batches), metrics)

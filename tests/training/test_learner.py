@@ -7,7 +7,8 @@ import torch
 
 from r1zero.config import LearnerConfig
 from r1zero.objectives import OBJECTIVES, likelihood_loss
-from r1zero.training.batching import Group, batch_size, microbatches, split_evenly
+from r1zero.training.batching import Group, microbatches, split_evenly, token_mean
+from r1zero.training.credit import weighed, with_gradient
 from r1zero.training.learner import Learner, NonFiniteError
 
 CONFIG = LearnerConfig(lr=1e-3, dtype="float32", max_grad_norm=0.0)
@@ -36,32 +37,37 @@ def gradients(policy, groups, loss, *, config=CONFIG, **options):
         kept.update({n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None})
 
     learner.optimizer.step = keep
-    metrics = learner.update(groups, loss, batch_size(groups, max_tokens=12)).metrics
+    metrics = learner.update(groups, loss).metrics
     return kept, metrics
 
 
-def reference_gradient(policy, groups, objective, temperature=1.0):
+def weighed_groups(name, **shape):
+    return weighed(groups_of(**shape), OBJECTIVES[name], 12)
+
+
+def reference_gradient(policy, groups, temperature=1.0):
     """The same from each sequence alone, through the model's own logits and the definition of the loss."""
     model = copy.deepcopy(policy.model)
     model.set_attn_implementation("eager")
-    size = batch_size(groups, max_tokens=12)
     total = 0.0
     for group in groups:
-        for ids, advantage in zip(group.responses, group.advantages, strict=True):
+        for ids, advantage, weight in zip(group.responses, group.advantages, group.weights, strict=True):
             sequence = torch.tensor([[*group.prompt_ids, *ids]])
             logits = model(input_ids=sequence).logits[0, len(group.prompt_ids) - 1 : -1, : policy.vocab_size]
             logprobs = torch.log_softmax(logits / temperature, -1).gather(-1, torch.tensor(ids)[:, None]).sum()
-            divisor = {"response_length": len(ids), "constant": size.max_tokens}[objective.normalizer]
-            total = total - advantage * logprobs / (divisor * size.num_responses)
+            total = total - advantage * logprobs * weight
     total.backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_gradient_is_that_of_the_definition(padded_policy, name):
-    groups = groups_of()
+FRESH = [name for name, row in OBJECTIVES.items() if not row.critic and row.normalizer != "microbatch_tokens"]
+
+
+@pytest.mark.parametrize("name", FRESH)
+def test_the_gradient_of_a_fresh_policy_is_that_of_the_definition(padded_policy, name):
+    groups = weighed_groups(name)
     ours, _ = gradients(padded_policy, groups, OBJECTIVES[name].loss, temperature=0.7)
-    expected = reference_gradient(padded_policy, groups, OBJECTIVES[name], temperature=0.7)
+    expected = reference_gradient(padded_policy, groups, temperature=0.7)
     assert ours.keys() == expected.keys()
     for parameter, gradient in expected.items():
         torch.testing.assert_close(ours[parameter], gradient, atol=1e-6, rtol=1e-4)
@@ -69,7 +75,7 @@ def test_the_gradient_is_that_of_the_definition(padded_policy, name):
 
 @pytest.mark.parametrize("budget", [1, 13, 40])
 def test_micro_batches_do_not_change_the_gradient_or_the_metrics(policy, budget):
-    groups = groups_of()
+    groups = weighed_groups("grpo")
     whole, metrics = gradients(policy, groups, OBJECTIVES["grpo"].loss)
     cut, cut_metrics = gradients(
         policy, groups, OBJECTIVES["grpo"].loss, config=replace(CONFIG, tokens_per_microbatch=budget)
@@ -81,76 +87,79 @@ def test_micro_batches_do_not_change_the_gradient_or_the_metrics(policy, budget)
 
 
 def test_gradient_checkpointing_does_not_change_the_gradient(policy):
-    plain, _ = gradients(policy, groups_of(), OBJECTIVES["dr_grpo"].loss)
-    again, _ = gradients(policy, groups_of(), OBJECTIVES["dr_grpo"].loss, gradient_checkpointing=True)
+    groups = weighed_groups("dr_grpo")
+    plain, _ = gradients(policy, groups, OBJECTIVES["dr_grpo"].loss)
+    again, _ = gradients(policy, groups, OBJECTIVES["dr_grpo"].loss, gradient_checkpointing=True)
     for parameter, gradient in plain.items():
         torch.testing.assert_close(again[parameter], gradient, atol=1e-7, rtol=1e-5)
 
 
 def test_responses_without_advantage_can_be_left_out_when_they_are_counted(policy):
     groups = [replace(group, advantages=(0.5, 0.0, -0.5, 0.0)) for group in groups_of()]
-    size = batch_size(groups, max_tokens=12)
+    groups = weighed(groups, OBJECTIVES["dr_grpo"], 12)
     whole, _ = gradients(policy, groups, OBJECTIVES["dr_grpo"].loss)
-    kept = [group.keep((0, 2)) for group in groups]
-    part, _ = gradients(policy, kept, lambda tokens, _: OBJECTIVES["dr_grpo"].loss(tokens, size))
+    part, _ = gradients(policy, with_gradient(groups, OBJECTIVES["dr_grpo"]), OBJECTIVES["dr_grpo"].loss)
     for parameter, gradient in whole.items():
         torch.testing.assert_close(part[parameter], gradient, atol=1e-7, rtol=1e-4)
 
 
 def test_scored_log_probabilities_make_the_ratio_one(policy):
     learner = Learner(policy, CONFIG, num_updates=1)
-    scored = learner.score(groups_of())
+    scored = learner.score(token_mean(groups_of()))
     seen = []
 
-    def look(tokens, size):
+    def look(tokens):
         seen.append((tokens.logprobs_BT - tokens.old_logprobs_BT).abs().max().item())
-        return likelihood_loss(tokens, size)
+        return likelihood_loss(tokens)
 
-    learner.update(scored, look, batch_size(scored, 12))
+    learner.update(scored, look)
     assert max(seen) < 1e-5
 
 
 def test_the_clip_acts_on_the_second_update_of_a_rollout(policy):
     learner = Learner(policy, replace(CONFIG, lr=0.05), num_updates=2)
-    groups = learner.score(groups_of())
-    size = batch_size(groups, 12)
-    first = learner.update(groups, OBJECTIVES["grpo"].loss, size).metrics
-    second = learner.update(groups, OBJECTIVES["grpo"].loss, size).metrics
+    groups = learner.score(weighed_groups("grpo"))
+    first = learner.update(groups, OBJECTIVES["grpo"].loss).metrics
+    second = learner.update(groups, OBJECTIVES["grpo"].loss).metrics
     assert first["policy/clip_share"] == 0.0
     assert second["policy/clip_share"] > 0.1
 
 
 def test_the_divergence_to_the_frozen_reference_starts_at_zero_and_grows(policy):
     learner = Learner(policy, replace(CONFIG, lr=0.01), num_updates=2, with_reference=True)
-    groups, objective = groups_of(), replace(OBJECTIVES["grpo"], kl_coef=0.01)
-    size = batch_size(groups, 12)
-    assert learner.update(groups, objective.loss, size).metrics["policy/kl_reference"] == pytest.approx(0, abs=1e-6)
-    assert learner.update(groups, objective.loss, size).metrics["policy/kl_reference"] > 1e-4
+    groups, objective = weighed_groups("grpo"), replace(OBJECTIVES["grpo"], kl_coef=0.01)
+    assert learner.update(groups, objective.loss).metrics["policy/kl_reference"] == pytest.approx(0, abs=1e-6)
+    assert learner.update(groups, objective.loss).metrics["policy/kl_reference"] > 1e-4
 
 
-def test_the_sampler_divergence_is_zero_when_the_sampler_is_the_learner(policy):
+def test_how_far_the_sampler_is_from_the_learner_is_measured(policy):
     learner = Learner(policy, CONFIG, num_updates=1)
-    scored = learner.score(groups_of())
+    scored = learner.score(weighed_groups("grpo"))
     same = [replace(group, sampler_logprobs=group.old_logprobs) for group in scored]
     off = [replace(g, sampler_logprobs=tuple(tuple(x + 0.1 for x in row) for row in g.old_logprobs)) for g in scored]
-    size = batch_size(scored, 12)
-    assert gradients(policy, same, likelihood_loss)[1]["policy/kl_sampler_learner"] == pytest.approx(0, abs=1e-9)
+    metrics = gradients(policy, same, OBJECTIVES["grpo"].loss)[1]
+    assert metrics["policy/kl_sampler_learner"] == pytest.approx(0, abs=1e-9)
+    assert metrics["policy/sampler_ess"] == pytest.approx(1)
+    metrics = gradients(policy, off, OBJECTIVES["grpo"].loss)[1]
     k3 = 2.718281828459045**-0.1 + 0.1 - 1  # x = log learner - log sampler = -0.1
-    assert gradients(policy, off, likelihood_loss)[1]["policy/kl_sampler_learner"] == pytest.approx(k3, rel=1e-4)
-    assert size.num_responses == 12
+    assert metrics["policy/kl_sampler_learner"] == pytest.approx(k3, rel=1e-3)
+    assert metrics["policy/sampler_gap_mean"] == pytest.approx(0.1, rel=1e-4)
+    assert metrics["policy/sampler_gap_max"] == pytest.approx(0.1, rel=1e-4)
+    assert metrics["policy/sampler_ess"] == pytest.approx(1)  # all ratios are equal
+    assert metrics["policy/corrected_share"] == 0.0
 
 
 def test_a_nan_loss_names_the_problem_and_touches_nothing(policy):
     learner = Learner(policy, CONFIG, num_updates=1)
     before = copy.deepcopy(policy.model.state_dict())
-    groups = groups_of()
+    groups = token_mean(groups_of())
 
-    def broken(tokens, size):
-        loss, sums = likelihood_loss(tokens, size)
+    def broken(tokens):
+        loss, sums = likelihood_loss(tokens)
         return loss * float("nan"), sums
 
     with pytest.raises(NonFiniteError, match="problem problem-0, problem-1, problem-2") as caught:
-        learner.update(groups, broken, batch_size(groups, 12))
+        learner.update(groups, broken)
     assert len(caught.value.groups) == 3
     for name, weight in policy.model.state_dict().items():
         assert torch.equal(weight, before[name])
@@ -168,20 +177,23 @@ def test_a_nan_weight_blames_the_responses_it_reached(policy):
     learner.head = replace(learner.head, weight_VD=torch.randn(260, 32), vocab_size=260)  # untied: only inputs are bad
     groups[1] = replace(groups[1], prompt_ids=(260,), responses=((6, 7),))
     with pytest.raises(NonFiniteError, match="problem bad"):
-        learner.update(groups, likelihood_loss, batch_size(groups, 12))
+        learner.update(token_mean(groups), likelihood_loss)
 
 
 def test_gradients_are_clipped_to_the_norm(policy):
-    limited, metrics = gradients(policy, groups_of(), likelihood_loss, config=replace(CONFIG, max_grad_norm=0.01))
+    limited, metrics = gradients(
+        policy, token_mean(groups_of()), likelihood_loss, config=replace(CONFIG, max_grad_norm=0.01)
+    )
     norm = torch.stack([g.norm() for g in limited.values()]).norm().item()
     assert metrics["grad/norm"] > 0.01
     assert norm == pytest.approx(0.01, rel=1e-3)
+    assert metrics["grad/norm_clipped"] == 0.01
 
 
 def test_a_step_without_gradient_changes_no_weight(policy):
     learner = Learner(policy, CONFIG, num_updates=1)
     before = copy.deepcopy(policy.model.state_dict())
-    learner.update([], OBJECTIVES["grpo"].loss, batch_size(groups_of(), 12))
+    learner.update([], OBJECTIVES["grpo"].loss)
     assert all(torch.equal(weight, before[name]) for name, weight in policy.model.state_dict().items())
     assert learner.updates_done == 1
 

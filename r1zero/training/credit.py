@@ -1,0 +1,192 @@
+"""From rewards to what the learner needs: an advantage and a weight for every response, before the batch is split.
+
+Letters: P problems, G responses to each, B responses, T tokens of the longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from r1zero.objectives import BatchSize, Objective
+from r1zero.objectives.divergence import ESTIMATORS
+from r1zero.objectives.entropy import entropy_threshold
+from r1zero.training.batching import Group, PerToken
+from r1zero.training.ranks import rows_of_all, total
+
+
+def credited(groups: Sequence[Group], objective: Objective) -> list[Group]:
+    """The groups with their advantages, and with value targets and token advantages where the objective has them.
+
+    Whatever is taken over the whole step (whitening, batch scales) is taken over all ranks.
+    """
+    groups = _only_uncertain_tokens(groups, objective)
+    rewards_PG = torch.tensor([group.rewards for group in groups], dtype=torch.float64)
+    if objective.by_token:
+        return _credited_by_token(groups, rewards_PG, objective)
+    if objective.kl_in == "reward" and objective.kl_coef > 0:
+        rewards_PG = rewards_PG - objective.kl_coef * _divergence(groups, objective)
+    values_PG = _first_values(groups) if objective.baseline == "prompt_value" else None
+    all_rewards, own = rows_of_all(rewards_PG)
+    all_lengths, _ = rows_of_all(learned_lengths(groups))
+    all_values = rows_of_all(values_PG)[0] if values_PG is not None else None
+    advantages_PG = objective.advantages(all_rewards, all_lengths, all_values)[own]
+    made = [replace(g, advantages=tuple(row)) for g, row in zip(groups, advantages_PG.tolist(), strict=True)]
+    return _with_prompt_targets(made, rewards_PG) if objective.baseline == "prompt_value" else made
+
+
+def weighed(groups: Sequence[Group], objective: Objective, max_tokens: int) -> list[Group]:
+    """The groups of one optimizer step with the weight of each response's tokens in its loss."""
+    if not groups:
+        return []
+    lengths_PG = learned_lengths(groups)
+    advantages_PG = torch.tensor([group.advantages for group in groups], dtype=torch.float64)
+    size = step_size(lengths_PG, max_tokens)
+    weights_PG = objective.weights(lengths_PG, advantages_PG, size).tolist()
+    made = [replace(g, weights=tuple(row)) for g, row in zip(groups, weights_PG, strict=True)]
+    if objective.baseline != "token_value":
+        return made
+    each = 1 / max(size.num_tokens, 1)
+    return [replace(g, value_weights=tuple((each,) * len(ids) for ids in g.responses)) for g in made]
+
+
+def with_shadows(groups: Sequence[Group], shadows: Sequence[Objective], max_tokens: int) -> list[Group]:
+    """The groups of one optimizer step with what other objectives would give each response: (advantage, weight)."""
+    tables = []
+    for shadow in shadows:
+        other = weighed(credited(groups, shadow), shadow, max_tokens)
+        tables.append([list(zip(g.advantages, g.weights, strict=True)) for g in other])
+    return [
+        replace(group, shadow_credits=tuple(zip(*(table[p] for table in tables), strict=True)))
+        for p, group in enumerate(groups)
+    ]
+
+
+def learned_lengths(groups: Sequence[Group]) -> Tensor:
+    """Tokens of each response, 0 where it is left out.  -> [P, G]"""
+    return torch.tensor(
+        [
+            [
+                0 if out else len(ids)
+                for ids, out in zip(g.responses, g.left_out or [False] * len(g.responses), strict=True)
+            ]
+            for g in groups
+        ],
+        dtype=torch.float64,
+    )
+
+
+def step_size(lengths_PG: Tensor, max_tokens: int) -> BatchSize:
+    """The counts of an optimizer step, over all ranks."""
+    return BatchSize(int(total(lengths_PG.numel())), int(total(float(lengths_PG.sum()))), max_tokens)
+
+
+def with_gradient(groups: Sequence[Group], objective: Objective, shadows: Sequence[Objective] = ()) -> list[Group]:
+    """The responses that add to the gradient; the others are counted in the weights but need not be computed."""
+    kept = [
+        (group, [r for r in range(len(group.responses)) if _learns(group, r, objective, shadows)]) for group in groups
+    ]
+    return [group.keep(rows) for group, rows in kept if rows]
+
+
+def _learns(group: Group, row: int, objective: Objective, shadows: Sequence[Objective]) -> bool:
+    if group.left_out and group.left_out[row]:
+        return False
+    if not objective.ignores(group.advantages[row]):
+        return True
+    others = group.shadow_credits[row] if group.shadow_credits else ()
+    return any(not shadow.ignores(advantage) for shadow, (advantage, _) in zip(shadows, others, strict=False))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Token by token
+
+
+def _credited_by_token(groups: Sequence[Group], rewards_PG: Tensor, objective: Objective) -> list[Group]:
+    lengths_B = learned_lengths(groups).flatten()
+    widths, _ = rows_of_all(lengths_B.max()[None])
+    mask_BT = _mask(lengths_B, int(widths.max()))  # as wide on every rank
+    values_BT = _padded([g.values for g in groups], mask_BT) if objective.baseline == "token_value" else None
+    pays = objective.kl_in == "reward" and objective.kl_coef > 0
+    kl_BT = _token_divergence(groups, objective, mask_BT) if pays else None
+    rewards_B, own = rows_of_all(rewards_PG.flatten())
+    parts = [None if x is None else rows_of_all(x)[0] for x in (mask_BT, values_BT, kl_BT)]
+    advantages_BT = objective.token_advantages(rewards_B, *parts)[own]  # type: ignore[arg-type]
+    by_token = _unpadded(advantages_BT, groups)
+    made = [
+        replace(g, token_advantages=rows, advantages=tuple(sum(row) / max(len(row), 1) for row in rows))
+        for g, rows in zip(groups, by_token, strict=True)
+    ]
+    if values_BT is None:
+        return made
+    plain = replace(objective, batch_scale="none")  # targets are returns: advantages before any whitening, plus values
+    targets_BT = plain.token_advantages(rewards_B, *parts)[own] + values_BT  # type: ignore[arg-type]
+    targets = _unpadded(targets_BT, groups)
+    return [replace(group, value_targets=rows) for group, rows in zip(made, targets, strict=True)]
+
+
+def _with_prompt_targets(groups: Sequence[Group], rewards_PG: Tensor) -> list[Group]:
+    """The value head reads the prompt alone: only the first response token's value is trained, towards the reward."""
+    each = 1 / max(total(rewards_PG.numel()), 1)
+    made = []
+    for group, rewards in zip(groups, rewards_PG.tolist(), strict=True):
+        targets = tuple((reward,) * len(ids) for reward, ids in zip(rewards, group.responses, strict=True))
+        weights = tuple((each,) + (0.0,) * (len(ids) - 1) for ids in group.responses)
+        made.append(replace(group, value_targets=targets, value_weights=weights))
+    return made
+
+
+def _first_values(groups: Sequence[Group]) -> Tensor:
+    """The value head's expectation of each prompt, the same for its whole group.  -> [P, G]"""
+    return torch.tensor([[row[0] for row in _given(g.values, "values")] for g in groups], dtype=torch.float64)
+
+
+def _divergence(groups: Sequence[Group], objective: Objective) -> Tensor:
+    """Summed over a response's tokens, nats.  -> [P, G]"""
+    lengths_B = torch.tensor([len(ids) for g in groups for ids in g.responses])
+    mask_BT = _mask(lengths_B, int(lengths_B.max()))
+    return _token_divergence(groups, objective, mask_BT).sum(-1).view(len(groups), -1)
+
+
+def _token_divergence(groups: Sequence[Group], objective: Objective, mask_BT: Tensor) -> Tensor:
+    old_BT = _padded([g.old_logprobs for g in groups], mask_BT)
+    reference_BT = _padded([g.reference_logprobs for g in groups], mask_BT)
+    return ESTIMATORS[objective.kl_estimator](old_BT, reference_BT) * mask_BT
+
+
+def _mask(lengths_B: Tensor, width: int) -> Tensor:
+    return (torch.arange(width) < lengths_B[:, None]).double()
+
+
+def _unpadded(values_BT: Tensor, groups: Sequence[Group]) -> list[PerToken]:
+    """[B, T] -> for each group its responses' own tokens."""
+    rows = iter(values_BT.tolist())
+    return [tuple(tuple(next(rows)[: len(ids)]) for ids in group.responses) for group in groups]
+
+
+def _padded(values: Sequence[PerToken | None], mask_BT: Tensor) -> Tensor:
+    rows = [torch.tensor(row, dtype=torch.float64) for group in values for row in _given(group, "token values")]
+    padded_BT = pad_sequence(rows, batch_first=True)[:, : mask_BT.shape[1]]
+    return torch.nn.functional.pad(padded_BT, (0, mask_BT.shape[1] - padded_BT.shape[1])) * mask_BT
+
+
+def _given(values: PerToken | None, what: str) -> PerToken:
+    if values is None:
+        raise ValueError(f"the groups have no {what}: score them with the learner first")
+    return values
+
+
+def _only_uncertain_tokens(groups: Sequence[Group], objective: Objective) -> list[Group]:
+    """Marks the tokens of highest entropy, over all ranks, as those that learn (objective.top_entropy)."""
+    if objective.top_entropy >= 1:
+        return list(groups)
+    entropies = [x for g in groups for row in _given(g.entropies, "entropies") for x in row]
+    bar = entropy_threshold(rows_of_all(torch.tensor(entropies))[0], objective.top_entropy)
+    return [
+        replace(g, learns=tuple(tuple(float(x >= bar) for x in row) for row in _given(g.entropies, "entropies")))
+        for g in groups
+    ]
