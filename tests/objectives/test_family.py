@@ -1,5 +1,11 @@
-"""Numbers below are worked out by hand from the definitions, for the group R = (1, 0, 0, 0), L = (10, 20, 40, 80)."""
+"""Every row of the table by hand.
 
+On policy: one problem, R = (1, 0, 0, 0), L = (10, 20, 40, 80), 150 tokens, at most M = 100 a response.  There the push
+on a token (minus d loss / d log pi) is its weight times its advantage, and m = 1/4, s = sqrt((9/16 + 3/16) / 3) = 1/2.
+Off policy: where neighbours part.  A response's ratios are given as pi / pi_old of each of its tokens.
+"""
+
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,183 +13,252 @@ import torch
 
 from r1zero.config import ObjectiveConfig
 from r1zero.objectives import OBJECTIVES, BatchSize, TokenBatch, build_objective, likelihood_loss
-from r1zero.objectives.advantages import group_advantages
-from r1zero.objectives.aggregation import token_weights
-from r1zero.objectives.ratios import clipped_surrogate, kl_k3
 
-LENGTHS = (10, 20, 40, 80)
+LENGTHS = torch.tensor([[10.0, 20.0, 40.0, 80.0]], dtype=torch.float64)
 REWARDS = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+SIZE = BatchSize(4, 150, 100)
+
+# The deviation of R over the 150 tokens: 10 of them at 1 - 1/15, 140 at -1/15, so
+# v = (10 (14/15)^2 + 140 (1/15)^2) / 149 = (2100/225) / 149 = 28 / 447.
+PER_DEVIATION = math.sqrt(447 / 28)
+
+PUSHES = {
+    "reinforce": (1 / 4, 0, 0, 0),  # A = R, over B = 4
+    "rloo": (1 / 4, -1 / 12, -1 / 12, -1 / 12),  # A = 1 - 0 and 0 - 1/3
+    "sign": (1 / 4, -1 / 4, -1 / 4, -1 / 4),
+    "opo": (14 / 60, -1 / 60, -1 / 60, -1 / 60),  # baseline 10 * 1 / 150 = 1/15
+    "grpo": (0.0375, -0.00625, -0.003125, -0.0015625),  # A = (3/2, -1/2, ...), over 4 L
+    "grpo_no_std": (0.01875, -0.003125, -0.0015625, -0.00078125),
+    "grpo_no_length": (0.00375, -0.00125, -0.00125, -0.00125),  # over 4 * 100
+    "dr_grpo": (0.001875, -0.000625, -0.000625, -0.000625),
+    "dapo": (1.5 / 150, -0.5 / 150, -0.5 / 150, -0.5 / 150),
+    "bnpo": (1.5 / 150, -0.5 / 150, -0.5 / 150, -0.5 / 150),  # one micro-batch, so as dapo
+    "luspo": (1.5 / 4, -0.5 / 4, -0.5 / 4, -0.5 / 4),  # grpo times L
+    "balanced_aggregation": (0.25 * 1.5 / 10, *(0.75 * -0.5 / 140,) * 3),  # 1 of 4 on 10 tokens, 3 of 4 on 140
+    "gspo": (0.0375, -0.00625, -0.003125, -0.0015625),
+    "gspo_token": (0.0375, -0.00625, -0.003125, -0.0015625),
+    "hoelder": (0.0375, -0.00625, -0.003125, -0.0015625),
+    "gmpo": (0.0375, -0.00625, -0.003125, -0.0015625),
+    "cispo": (1.5 / 150, -0.5 / 150, -0.5 / 150, -0.5 / 150),
+    "ctpo": (1.5 / 150, -0.5 / 150, -0.5 / 150, -0.5 / 150),
+    "sapo": (0.0375, -0.00625, -0.003125, -0.0015625),  # the gate's slope at 1 is 1
+    "gpg": (0.75 / 150, -0.25 / 150, -0.25 / 150, -0.25 / 150),  # no degenerate group: factor 1
+    "max_rl": (3 / 400, -1 / 400, -1 / 400, -1 / 400),  # A = (3/4, -1/4, ...) / (1/4)
+    "pass_at_k": (0.05, 0, 0, 0),  # A = (1 - 0) / (1/2), over 4 * 10
+    "reinforce_pp": (14 / 15 * PER_DEVIATION / 150, *(-1 / 15 * PER_DEVIATION / 150,) * 3),
+    # whitening takes off whatever is the same for all, so with one problem the baseline makes no difference
+    "reinforce_pp_baseline": (14 / 15 * PER_DEVIATION / 150, *(-1 / 15 * PER_DEVIATION / 150,) * 3),
+    "sppo": (0.75 / 150, -0.25 / 150, -0.25 / 150, -0.25 / 150),  # with V(q) = 1/4
+    "ppo": (14 / 15 * PER_DEVIATION / 150, *(-1 / 15 * PER_DEVIATION / 150,) * 3),  # V = 1/4 throughout: A_t = R - V
+}
 
 
-def mask_of(lengths, width=None):
-    width = width or max(lengths)
-    return (torch.arange(width) < torch.tensor(lengths)[:, None]).double()
+def mask_of(lengths_PG):
+    lengths_B = lengths_PG.flatten()
+    return (torch.arange(int(lengths_B.max())) < lengths_B[:, None]).double()
 
 
-def token_batch(logprobs_BT, advantages_B, mask_BT, old=None):
-    old_BT = logprobs_BT.detach() if old is None else old
-    return TokenBatch(logprobs_BT, old_BT, mask_BT, advantages_B)
+def credit(objective, rewards_PG, lengths_PG, value=0.25):
+    """Advantages as the loss takes them, [B, 1] or [B, T]."""
+    mask_BT = mask_of(lengths_PG)
+    if objective.by_token:
+        return objective.token_advantages(rewards_PG.flatten(), mask_BT, torch.full_like(mask_BT, value))
+    return objective.advantages(rewards_PG, lengths_PG, torch.full_like(rewards_PG, value)).reshape(-1, 1)
 
 
-def gradient_per_token(objective, advantages_B, mask_BT, size):
-    """d loss / d logprob of each token: minus the weight with which the token is pushed up."""
-    logprobs = torch.zeros_like(mask_BT, requires_grad=True)
-    loss, _ = objective.loss(token_batch(logprobs, advantages_B, mask_BT), size)
-    return torch.autograd.grad(loss, logprobs)[0]
+def pushes(objective, advantages_BT, weights_B, mask_BT, log_ratios_BT=None):
+    """Minus d loss / d log pi of each token."""
+    logprobs_BT = torch.zeros_like(mask_BT) if log_ratios_BT is None else log_ratios_BT.clone()
+    logprobs_BT.requires_grad_()
+    loss, _ = objective.loss(TokenBatch(logprobs_BT, torch.zeros_like(mask_BT), mask_BT, advantages_BT, weights_B))
+    return -torch.autograd.grad(loss, logprobs_BT)[0]
 
 
-def test_dr_grpo_advantages_are_reward_minus_group_mean():
-    assert OBJECTIVES["dr_grpo"].advantages(REWARDS).tolist() == [[0.75, -0.25, -0.25, -0.25]]
+def push_off_policy(name, ratios, advantage, **factors):
+    """The push on each token of one response of these ratios, in units of its weight and advantage's size."""
+    row = replace(OBJECTIVES[name], **factors)
+    log_ratios_BT = torch.tensor([ratios], dtype=torch.float64).log()
+    advantages_B1 = torch.full((1, 1), float(advantage), dtype=torch.float64)
+    return pushes(row, advantages_B1, torch.ones(1).double(), torch.ones_like(log_ratios_BT), log_ratios_BT)[0].tolist()
 
 
-def test_grpo_divides_by_the_bessel_corrected_std():
-    advantages = group_advantages(REWARDS, divide_by_std=True, eps=0.0)
-    torch.testing.assert_close(advantages, torch.tensor([[1.5, -0.5, -0.5, -0.5]], dtype=torch.float64))
+def surrogate(name, ratios, advantage, **factors):
+    row = replace(OBJECTIVES[name], **factors)
+    ratios_BT = torch.tensor([ratios], dtype=torch.float64)
+    advantages_BT = torch.full_like(ratios_BT, float(advantage))
+    return row.surrogate(ratios_BT.log(), torch.zeros_like(ratios_BT), advantages_BT, torch.ones_like(ratios_BT))[0][0]
 
 
-def test_dr_grpo_advantage_is_the_leave_one_out_advantage_times_g_minus_1_over_g():
-    rewards = torch.rand(5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    leave_one_out = rewards - (rewards.sum(-1, keepdim=True) - rewards) / 7
-    torch.testing.assert_close(OBJECTIVES["dr_grpo"].advantages(rewards), leave_one_out * 7 / 8)
+# ---------------------------------------------------------------------------------------------------------------------
+# On policy
+
+
+def test_every_row_has_its_numbers():
+    assert set(PUSHES) == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("value", [0.0, 1.0, 0.1])
-def test_a_group_of_equal_rewards_gives_exactly_zero(name, value):
-    advantages = OBJECTIVES[name].advantages(torch.full((2, 7), value, dtype=torch.float32))
-    assert torch.equal(advantages, torch.zeros(2, 7))
+def test_the_push_on_every_token_is_the_one_worked_out_by_hand(name):
+    row = OBJECTIVES[name]
+    advantages_BT = credit(row, REWARDS, LENGTHS)
+    weights_B = row.weights(LENGTHS, advantages_BT[:, :1].reshape(1, 4), SIZE).flatten()
+    found_BT = pushes(row, advantages_BT, weights_B, mask_of(LENGTHS))
+    expected_BT = torch.tensor(PUSHES[name], dtype=torch.float64)[:, None] * mask_of(LENGTHS)
+    torch.testing.assert_close(found_BT, expected_BT, rtol=5e-6, atol=0)  # the 1e-6 added to s = 1/2
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_a_constant_added_to_every_reward_changes_nothing(name):
-    rewards = torch.tensor([[1.0, 0.0, 0.5, 0.0]], dtype=torch.float64)
-    torch.testing.assert_close(OBJECTIVES[name].advantages(rewards + 3), OBJECTIVES[name].advantages(rewards))
+def test_balanced_aggregation_gives_each_sign_its_share_of_responses():
+    row = OBJECTIVES["balanced_aggregation"]
+    weights = row.weights(LENGTHS, row.advantages(REWARDS), SIZE)
+    torch.testing.assert_close(weights[0], torch.tensor([0.25 / 10, *[0.75 / 140] * 3], dtype=torch.float64))
 
 
-def test_rewards_scaled_by_two_scale_dr_grpo_and_leave_grpo_as_it_is():
-    rewards = torch.tensor([[1.0, 0.0, 0.5, 0.0]], dtype=torch.float64)
-    dr_grpo, grpo = OBJECTIVES["dr_grpo"], OBJECTIVES["grpo"]
-    torch.testing.assert_close(dr_grpo.advantages(2 * rewards), 2 * dr_grpo.advantages(rewards))
-    torch.testing.assert_close(grpo.advantages(2 * rewards), grpo.advantages(rewards), rtol=1e-5, atol=0)
+def test_reinforce_pp_baseline_differs_from_reinforce_pp_once_problems_differ_in_difficulty():
+    """One token each.  R = ((1, 0), (1, 1)): whitened as they stand, m = 3/4 and v = (3/16 + 9/16) / 3 = 1/4.
+
+    With the groups' means off: (1/2, -1/2, 0, 0), m = 0 and v = (1/2) / 3 = 1/6.
+    """
+    rewards, ones = torch.tensor([[1.0, 0.0], [1.0, 1.0]], dtype=torch.float64), torch.ones(2, 2).double()
+    plain = OBJECTIVES["reinforce_pp"].advantages(rewards, ones)
+    centred = OBJECTIVES["reinforce_pp_baseline"].advantages(rewards, ones)
+    root = math.sqrt(6) / 2
+    torch.testing.assert_close(plain, torch.tensor([[0.5, -1.5], [0.5, 0.5]], dtype=torch.float64))
+    torch.testing.assert_close(centred, torch.tensor([[root, -root], [0.0, 0.0]], dtype=torch.float64))
 
 
-def test_a_group_of_one_is_refused():
-    with pytest.raises(ValueError, match="at least 2"):
-        OBJECTIVES["grpo"].advantages(torch.zeros(3, 1))
+def test_gpg_gives_back_what_degenerate_groups_dilute_and_grpo_no_std_does_not():
+    """Of three groups one is mixed: factor 3."""
+    rewards = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    assert OBJECTIVES["gpg"].advantages(rewards).tolist() == [[1.5, -1.5], [0.0, 0.0], [0.0, 0.0]]
+    assert OBJECTIVES["grpo_no_std"].advantages(rewards).tolist() == [[0.5, -0.5], [0.0, 0.0], [0.0, 0.0]]
 
 
-def test_grpo_token_weights_shrink_with_the_response_length():
-    mask, size = mask_of(LENGTHS), BatchSize(4, 150, 100)
-    advantages = torch.tensor([1.5, -0.5, -0.5, -0.5], dtype=torch.float64)
-    weights = -gradient_per_token(OBJECTIVES["grpo"], advantages, mask, size)
-    expected = torch.tensor([0.0375, -0.00625, -0.003125, -0.0015625], dtype=torch.float64)
-    torch.testing.assert_close(weights, expected[:, None] * mask)
+def test_sppo_learns_from_a_single_response_and_from_groups_that_are_all_right():
+    """V(q) = 3/4 and R = 1: A = 1/4."""
+    one = torch.ones(1, 1).double()
+    assert OBJECTIVES["sppo"].advantages(one, one, 0.75 * one).item() == 0.25
 
 
-def test_dr_grpo_token_weights_ignore_the_response_length():
-    mask, size = mask_of(LENGTHS), BatchSize(4, 150, 100)
-    advantages = torch.tensor([0.75, -0.25, -0.25, -0.25], dtype=torch.float64)
-    weights = -gradient_per_token(OBJECTIVES["dr_grpo"], advantages, mask, size)
-    torch.testing.assert_close(weights, advantages[:, None] / (4 * 100) * mask)
-
-
-def test_batch_token_weights_are_one_over_all_tokens():
-    weights = token_weights(mask_of((2, 3)), "batch_tokens", BatchSize(2, 5, 9))
-    assert weights.tolist() == [[0.2, 0.2, 0.0], [0.2, 0.2, 0.2]]
-
-
-def test_grpo_and_dr_grpo_agree_when_every_response_has_the_maximal_length():
-    mask, size = mask_of((6, 6, 6)), BatchSize(3, 18, 6)
-    advantages = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
+def test_ppo_gives_every_token_its_own_advantage_where_values_differ():
+    """R = 1 after two tokens of V = (1/2, 3/4), gamma = lambda = 1: A = (1/2, 1/4); whitened +-1/sqrt(2)."""
+    values = torch.tensor([[0.5, 0.75]], dtype=torch.float64)
+    mask = torch.ones(1, 2).double()
+    plain = replace(OBJECTIVES["ppo"], batch_scale="none").token_advantages(torch.ones(1).double(), mask, values)
+    whitened = OBJECTIVES["ppo"].token_advantages(torch.ones(1).double(), mask, values)
+    assert plain.tolist() == [[0.5, 0.25]]
     torch.testing.assert_close(
-        gradient_per_token(OBJECTIVES["grpo"], advantages, mask, size),
-        gradient_per_token(OBJECTIVES["dr_grpo"], advantages, mask, size),
+        whitened, torch.tensor([[0.5, -0.5]], dtype=torch.float64) * math.sqrt(2), rtol=1e-6, atol=0
     )
 
 
-def test_an_unknown_normalizer_is_refused():
-    with pytest.raises(ValueError, match="response_length, constant"):
-        token_weights(mask_of((1,)), "median", BatchSize(1, 1, 1))
+# ---------------------------------------------------------------------------------------------------------------------
+# Off policy: each row beside the neighbour it equals on policy
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_loss_is_the_sum_over_any_split_into_micro_batches_and_any_padding(name):
-    generator = torch.Generator().manual_seed(1)
-    mask, size = mask_of((3, 5, 2, 4)), BatchSize(4, 14, 8)
-    logprobs = -torch.rand(4, 5, dtype=torch.float64, generator=generator)
-    old = logprobs + 0.3 * torch.randn(4, 5, dtype=torch.float64, generator=generator)
-    advantages = torch.tensor([1.0, -0.5, 0.2, -0.7], dtype=torch.float64)
-    objective = OBJECTIVES[name]
-    whole, _ = objective.loss(TokenBatch(logprobs, old, mask, advantages), size)
-    parts = sum(
-        objective.loss(TokenBatch(logprobs[rows], old[rows], mask[rows], advantages[rows]), size)[0]
-        for rows in ([0], [3, 1], [2])
-    )
-    padded = [torch.nn.functional.pad(x, (0, 7)) for x in (logprobs, old, mask)]
-    torch.testing.assert_close(parts, whole)
-    torch.testing.assert_close(objective.loss(TokenBatch(*padded, advantages), size)[0], whole)
+def test_dapo_lets_a_right_token_rise_to_1_28_where_grpo_stops_at_1_2():
+    assert push_off_policy("grpo", [1.25], 1) == [0.0]
+    assert push_off_policy("dapo", [1.25], 1) == pytest.approx([1.25])
+    assert push_off_policy("dapo", [1.29], 1) == [0.0]
+    assert push_off_policy("dapo", [0.75], -1) == push_off_policy("grpo", [0.75], -1) == [0.0]
 
 
-def test_an_unchanged_policy_gives_the_reinforce_gradient_whatever_the_clip():
-    mask, size = mask_of((3, 5)), BatchSize(2, 8, 5)
-    advantages = torch.tensor([0.5, -0.5], dtype=torch.float64)
-    tight = replace(OBJECTIVES["dr_grpo"], clip_low=0.0, clip_high=0.0)
-    torch.testing.assert_close(
-        gradient_per_token(tight, advantages, mask, size),
-        gradient_per_token(OBJECTIVES["dr_grpo"], advantages, mask, size),
-    )
+def test_cispo_bounds_a_token_s_weight_at_5_but_never_silences_it():
+    assert push_off_policy("dapo", [6.0, 0.01], 1) == pytest.approx([0.0, 0.01])
+    assert push_off_policy("cispo", [6.0, 0.01], 1) == pytest.approx([5.0, 0.01])
+    assert push_off_policy("dapo", [6.0, 0.01], -1) == pytest.approx([-6.0, 0.0])
+    assert push_off_policy("cispo", [6.0, 0.01], -1) == pytest.approx([-5.0, -0.01])
 
 
-def test_clipping_by_hand():
-    ratios = torch.tensor([[1.5, 0.5], [1.5, 0.5]], dtype=torch.float64)
-    advantages = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    surrogate, clipped = clipped_surrogate(
-        ratios.log(), torch.zeros(2, 2, dtype=torch.float64), advantages, clip_low=0.2, clip_high=0.28
-    )
-    torch.testing.assert_close(surrogate, torch.tensor([[1.28, 0.5], [-1.5, -0.8]], dtype=torch.float64))
-    assert clipped.tolist() == [[True, False], [False, True]]
+def test_gspo_clips_a_whole_response_where_grpo_clips_none_of_its_tokens():
+    """log s = (0.0010 + 0.0002) / 2 = 6e-4 > log(1 + 4e-4): both tokens are silent, though each ratio is near 1."""
+    ratios = [math.exp(1.0e-3), math.exp(2e-4)]
+    assert push_off_policy("grpo", ratios, 1) == pytest.approx(ratios)
+    assert push_off_policy("gspo", ratios, 1) == [0.0, 0.0]
+    assert push_off_policy("gspo", [math.exp(4e-4), math.exp(-2e-4)], 1) == pytest.approx([math.exp(1e-4)] * 2)
 
 
-def test_clip_counts_are_split_by_the_sign_of_the_advantage_and_skip_padding():
-    logprobs = torch.tensor([[1.5, 1.5, 9.0], [0.5, 1.0, 1.0]], dtype=torch.float64).log()
-    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
-    advantages = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    tokens = token_batch(logprobs, advantages, mask, old=torch.zeros(2, 3, dtype=torch.float64))
-    _, sums = OBJECTIVES["grpo"].loss(tokens, BatchSize(2, 5, 3))
-    counts = {name: int(value) for name, value in sums.items()}
-    assert counts == {"clipped_positive": 2, "clipped_negative": 1, "tokens_positive": 2, "tokens_negative": 3}
+def test_gspo_spreads_token_advantages_evenly_and_gspo_token_keeps_them_apart():
+    """A = (3, 1), s = e^1e-4.  s A summed has slope s (3 + 1) / 2 = 2 s at either token; s r_t / sg(r_t) A_t: s A_t."""
+    log_ratios = torch.tensor([[4e-4, -2e-4]], dtype=torch.float64)
+    advantages, ones = torch.tensor([[3.0, 1.0]], dtype=torch.float64), torch.ones(1, 2).double()
+    s = math.exp(1e-4)
+    together = pushes(OBJECTIVES["gspo"], advantages, torch.ones(1).double(), ones, log_ratios)
+    apart = pushes(OBJECTIVES["gspo_token"], advantages, torch.ones(1).double(), ones, log_ratios)
+    assert together[0].tolist() == pytest.approx([2 * s, 2 * s])
+    assert apart[0].tolist() == pytest.approx([3 * s, s])
 
 
-def test_k3_is_never_negative_and_averages_to_the_divergence():
-    p = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-    q = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
-    estimates = kl_k3(p.log()[None], q.log()[None])[0]
-    assert (estimates >= 0).all()
-    torch.testing.assert_close((p * estimates).sum(), (p * (p / q).log()).sum())
+def test_luspo_is_gspo_times_the_length():
+    lengths, advantages = torch.tensor([[2.0, 3.0]]).double(), torch.tensor([[1.0, -1.0]]).double()
+    size = BatchSize(2, 5, 9)
+    gspo, luspo = (OBJECTIVES[name].weights(lengths, advantages, size) for name in ("gspo", "luspo"))
+    torch.testing.assert_close(luspo, gspo * lengths)
+    assert luspo.tolist() == [[0.5, 0.5]]
+    assert OBJECTIVES["luspo"].ratio == "sequence" and OBJECTIVES["rloo"].ratio == "token"
 
 
-def test_the_kl_term_adds_its_weighted_mean_to_the_loss():
-    mask, size = mask_of((2, 2)), BatchSize(2, 4, 2)
-    logprobs = torch.full((2, 2), -1.0, dtype=torch.float64)
-    reference = torch.full((2, 2), -1.5, dtype=torch.float64)
-    tokens = replace(token_batch(logprobs, torch.zeros(2, dtype=torch.float64), mask), reference_logprobs_BT=reference)
-    loss, sums = replace(OBJECTIVES["grpo"], kl_coef=0.1).loss(tokens, size)
-    k3 = 2.718281828459045**-0.5 + 0.5 - 1
-    assert loss.item() == pytest.approx(0.1 * k3)
-    assert sums["kl_reference"].item() == pytest.approx(4 * k3)
+def test_hoelder_runs_from_the_quadratic_mean_by_the_geometric_to_p_of_minus_2():
+    """Ratios (2, 1/2): p = 2: sqrt(17/8); 1: 5/4; 0: 1; -1: 4/5; -2: sqrt(8/17)."""
+    row = replace(OBJECTIVES["hoelder"], clip="none")
+    ratios = torch.tensor([[2.0, 0.5]], dtype=torch.float64)
+    means = {2: math.sqrt(17 / 8), 1: 1.25, 0: 1.0, -1: 0.8, -2: math.sqrt(8 / 17)}
+    for progress, power in ((0.0, 2), (0.25, 1), (0.5, 0), (0.75, -1), (1.0, -2)):
+        at = row.at(progress)
+        assert at.power == power and at.power_end is None
+        found, _ = at.surrogate(ratios.log(), torch.zeros(1, 2).double(), torch.ones(1, 2).double(), torch.ones(1, 2))
+        assert found[0].tolist() == pytest.approx([means[power]] * 2)
 
 
-def test_a_zero_advantage_is_ignored_only_without_a_kl_term():
-    assert OBJECTIVES["grpo"].ignores(0.0)
-    assert not OBJECTIVES["grpo"].ignores(0.1)
-    assert not replace(OBJECTIVES["grpo"], kl_coef=0.1).ignores(0.0)
+def test_hoelder_at_p_0_is_gspo_under_the_same_clip():
+    ratios, clip = [1.3, 0.9, 1.02], {"clip_low": 0.2, "clip_high": 0.2}
+    hoelder = push_off_policy("hoelder", ratios, 1, power=0.0, power_end=None)
+    assert hoelder == pytest.approx(push_off_policy("gspo", ratios, 1, **clip))
+    assert hoelder != pytest.approx(push_off_policy("hoelder", ratios, 1))
 
 
-def test_likelihood_loss_is_the_mean_over_all_tokens():
-    logprobs = torch.tensor([[-1.0, -3.0], [-2.0, 0.0]], dtype=torch.float64)
-    mask = torch.tensor([[1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
-    loss, _ = likelihood_loss(token_batch(logprobs, torch.zeros(2), mask), BatchSize(2, 3, 2))
-    assert loss.item() == 2.0
+def test_gmpo_cuts_single_log_ratios_on_the_advantage_s_side_before_the_mean():
+    """log r = (0.6, -0.2).  A = 1: 0.6 is cut to 0.4, the mean 0.1.  A = -1: nothing is below -0.4, the mean 0.2."""
+    ratios = [math.exp(0.6), math.exp(-0.2)]
+    assert surrogate("gmpo", ratios, 1).tolist() == pytest.approx([math.exp(0.1)] * 2)
+    assert surrogate("gmpo", ratios, -1).tolist() == pytest.approx([-math.exp(0.2)] * 2)
+    assert push_off_policy("gmpo", ratios, 1) == pytest.approx([0.0, math.exp(0.1)])
+    assert push_off_policy("gmpo", ratios, -1) == pytest.approx([-math.exp(0.2)] * 2)
+    assert push_off_policy("gspo", ratios, 1) == [0.0, 0.0]
+
+
+def test_sapo_fades_where_grpo_stops():
+    """sigma(tau (r - 1)) = 3/4 at r = 1 + ln 3 / tau: the gate is 3 / tau there, and its slope 4 (3/4) (1/4) = 3/4."""
+    right, wrong = 1 + math.log(3), 1 + math.log(3) / 1.05
+    assert surrogate("sapo", [right], 1).tolist() == pytest.approx([3.0])
+    assert surrogate("sapo", [wrong], -1).tolist() == pytest.approx([-3 / 1.05])
+    assert push_off_policy("sapo", [right], 1) == pytest.approx([0.75 * right])
+    assert push_off_policy("sapo", [wrong], -1) == pytest.approx([-0.75 * wrong])
+    assert push_off_policy("grpo", [right], 1) == [0.0]
+
+
+def test_ctpo_gives_the_t_th_token_a_room_of_sqrt_t():
+    """log r = (0.09, 0, 0, 0), so 0.09 up to every token; the bound 0.05 sqrt(t) is 0.05, 0.071, 0.087, 0.1."""
+    ratios = [math.exp(0.09), 1.0, 1.0, 1.0]
+    assert push_off_policy("ctpo", ratios, 1) == pytest.approx([0.0, 0.0, 0.0, math.exp(0.09)])
+    assert push_off_policy("dapo", ratios, 1) == pytest.approx(ratios)
+
+
+def test_ctpo_clips_falling_wrong_tokens_at_half_the_room_and_rising_ones_by_its_dual_clip():
+    """Down: 0.025 sqrt(t) is 0.025, 0.035, and -0.03 is reached.  Up: 0.05 sqrt(t) is 0.05, 0.071, and 0.06 is."""
+    down, up = [math.exp(-0.03), 1.0], [math.exp(0.06), 1.0]
+    assert push_off_policy("ctpo", down, -1) == pytest.approx([0.0, -math.exp(-0.03)])
+    assert push_off_policy("ctpo", up, -1) == pytest.approx([0.0, -math.exp(0.06)])
+    assert push_off_policy("ctpo", up, -1, clip_dual=None) == pytest.approx([-math.exp(0.06)] * 2)
+
+
+def test_reinforce_and_its_kin_are_ppo_s_ratio_and_gpg_has_none():
+    assert push_off_policy("reinforce", [1.1], 1) == pytest.approx([1.1])
+    assert push_off_policy("gpg", [1.1], 1) == pytest.approx([1.0])
+    assert push_off_policy("gpg", [7.0], 1) == pytest.approx([1.0])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Choosing a row
 
 
 def test_config_overrides_single_factors_of_a_row():
@@ -191,6 +266,16 @@ def test_config_overrides_single_factors_of_a_row():
     assert objective == replace(OBJECTIVES["grpo"], divide_by_std=False, clip_high=0.28)
 
 
-def test_an_unknown_objective_names_the_nearest():
-    with pytest.raises(ValueError, match="dr_grpo"):
-        build_objective(ObjectiveConfig(name="drgrpo"))
+def test_rows_are_one_factor_apart_where_their_names_say_so():
+    grpo = OBJECTIVES["grpo"]
+    assert replace(grpo, name="grpo_no_std", divide_by_std=False) == OBJECTIVES["grpo_no_std"]
+    assert replace(grpo, name="grpo_no_length", normalizer="constant") == OBJECTIVES["grpo_no_length"]
+    assert replace(grpo, name="dr_grpo", divide_by_std=False, normalizer="constant") == OBJECTIVES["dr_grpo"]
+
+
+def test_likelihood_loss_is_the_weighted_mean_over_all_tokens():
+    logprobs = torch.tensor([[-1.0, -3.0], [-2.0, 0.0]], dtype=torch.float64)
+    mask = torch.tensor([[1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    weights = torch.full((2,), 1 / 3, dtype=torch.float64)
+    loss, sums = likelihood_loss(TokenBatch(logprobs, logprobs, mask, torch.zeros(2, 1), weights))
+    assert loss.item() == pytest.approx(2.0) and sums == {}
