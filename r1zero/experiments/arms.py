@@ -9,7 +9,14 @@ from typing import Any
 
 from r1zero.experiments.recorded import RecordedRun
 
-BOOKKEEPING = {"seed", "run.dir", "run.threads", "checkpoint.every", "checkpoint.keep"}  # not what an experiment varies
+BOOKKEEPING = {  # not what an experiment varies
+    "seed",
+    "run.dir",
+    "run.threads",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "evaluation.every",
+}
 MUST_AGREE = ("model.path", "task.", "evaluation.")  # or the numbers do not mean the same
 
 
@@ -34,9 +41,9 @@ def check_comparable(runs: Sequence[RecordedRun]) -> None:
             raise ValueError(f"{run.dir} has no stored held-out evaluation (eval/*.parquet): train it further")
     first = runs[0]
     for run in runs[1:]:
-        for key in sorted(first.config.keys() | run.config.keys()):
-            if key.startswith(MUST_AGREE) and key != "evaluation.every":
-                here, there = first.config.get(key), run.config.get(key)
+        for key in sorted(first.settings.keys() | run.settings.keys()):
+            if key.startswith(MUST_AGREE) and key not in BOOKKEEPING:
+                here, there = first.settings.get(key), run.settings.get(key)
                 if here != there:
                     raise ValueError(
                         f"{first.name} and {run.name} are not comparable: {key} is {here!r} in one and {there!r} in "
@@ -50,7 +57,7 @@ def group_arms(runs: Sequence[RecordedRun]) -> tuple[list[Arm], list[str]]:
     """Runs gathered by config without seed, in the order given; a config run twice with one seed is two arms."""
     grouped: dict[tuple, list[RecordedRun]] = {}
     for run in runs:
-        key = tuple(sorted((k, repr(v)) for k, v in run.config.items() if k not in BOOKKEEPING))
+        key = tuple(sorted((k, repr(v)) for k, v in run.settings.items() if k not in BOOKKEEPING))
         grouped.setdefault(key, []).append(run)
     groups = [tuple(group) for group in grouped.values()]
     notes = []
@@ -74,7 +81,7 @@ def _labels(groups: Sequence[tuple[RecordedRun, ...]]) -> list[str]:
         labels = [_common_prefix([run.name for run in groups[0]]) or homes[0]]
     else:
         varied = _varied_keys(firsts)
-        labels = [", ".join(str(run.config.get(key)) for key in varied[:3]) for run in firsts]
+        labels = [", ".join(str(run.settings.get(key)) for key in varied[:3]) for run in firsts]
     return labels if len(set(labels)) == len(labels) else [str(run.dir) for run in firsts]
 
 
@@ -105,12 +112,12 @@ def _common_prefix(names: Sequence[str]) -> str:
 def config_differences(arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
     """The knobs in which the arms differ, with each arm's value; a knob that a run does not have is None."""
     keys = _varied_keys([arm.runs[0] for arm in arms])
-    return {key: {arm.label: arm.runs[0].config.get(key) for arm in arms} for key in keys}
+    return {key: {arm.label: arm.runs[0].settings.get(key) for arm in arms} for key in keys}
 
 
 def _varied_keys(runs: Sequence[RecordedRun]) -> list[str]:
-    keys = dict.fromkeys(key for run in runs for key in run.config if key not in BOOKKEEPING)
-    return [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
+    keys = dict.fromkeys(key for run in runs for key in run.settings if key not in BOOKKEEPING)
+    return [key for key in keys if len({repr(run.settings.get(key)) for run in runs}) > 1]
 
 
 def _while_equal(columns: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

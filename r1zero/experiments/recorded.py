@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from r1zero.analysis.statistics import Interval, accuracy_interval
+from r1zero.config import TrainConfig, flatten
 from r1zero.store import part_path, read_config, read_metrics, read_rollouts
 
 ACCURACY = re.compile(r"eval/(.+)/accuracy")
@@ -34,6 +35,11 @@ class RecordedRun:
     def config(self) -> dict[str, Any]:
         """Every knob by its full name, such as "learner.lr"."""
         return dict(_leaves(self.saved["config"]))
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The same, with the default of every knob that is younger than the run."""
+        return _defaults() | self.config
 
     @property
     def seed(self) -> int | None:
@@ -94,6 +100,12 @@ def accuracy(evaluation: pl.DataFrame) -> Interval:
     """Accuracy (avg@k) of stored rollouts, clustered by problem."""
     shares = problem_shares(evaluation).values()
     return accuracy_interval([correct for correct, _ in shares], [n for _, n in shares])
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """Every knob's default, as JSON has it."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in flatten(TrainConfig()).items()}
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

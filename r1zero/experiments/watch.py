@@ -156,7 +156,7 @@ def worth_a_line(before: RunState, now: RunState) -> bool:
 
 def facts(state: RunState) -> list[str]:
     """What is worth showing of a run, undefined numbers left out."""
-    shown = ["" if state.status == "running" else state.status]
+    shown: list[str] = ["" if state.status == "running" else state.status]
     shown.append(f"reward {short(state.reward)}" if math.isfinite(state.reward) else "")
     shown.append(f"held-out {short(state.accuracy)}" if math.isfinite(state.accuracy) else "")
     if state.status == "running" and state.step < state.total and math.isfinite(state.steps_per_s):

@@ -21,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from r1zero.analysis.statistics import Interval, short
-from r1zero.experiments.compare import Comparison, as_dict, render
+from r1zero.experiments.compare import Comparison, as_dict
+from r1zero.experiments.compare_text import render
 from r1zero.store import jsonable
 
 

@@ -12,13 +12,16 @@ from r1zero.analysis.statistics import (
     Interval,
     accuracy_interval,
     cluster_interval,
+    holm,
     mcnemar_exact,
     mean_interval,
+    minimum_detectable_effect,
     newcombe_difference,
     paired_difference,
     pass_at_k,
     show_p,
     sign_flip_test,
+    t_test,
     wilson_interval,
 )
 
@@ -184,3 +187,58 @@ def test_numbers_are_shown_briefly_and_undefined_ones_as_a_dash():
     assert f"{Interval(120.4, 110.6, math.inf):.0f}" == "120 [111, –]"
     assert show_p(0.05) == "p = .050"
     assert Interval(0, 0, 0.2).overlaps(Interval(0, 0.2, 0.3)) and not Interval(0, 0, 0.2).overlaps(Interval(0, 0.3, 1))
+
+
+def test_holm_by_hand():
+    """Ascending .01 .02 .03 .04 times 4, 3, 2, 1: .04 .06 .06 .04; the last may not fall below the one before it."""
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == [] and holm([0.2]) == [0.2]
+
+
+def test_undefined_p_values_are_no_part_of_the_family():
+    corrected = holm([math.nan, 0.02, 0.04])
+    assert math.isnan(corrected[0]) and corrected[1:] == [0.04, 0.04]
+
+
+def test_holm_keeps_the_chance_of_any_false_alarm():
+    """Five true nulls, and five beside three real effects: at most 5 % of families have a false alarm."""
+    rng = np.random.default_rng(0)
+    for real in (0, 3):
+        alarms = [min(holm([*rng.random(5), *[1e-6] * real])[:5]) < 0.05 for _ in range(3000)]
+        assert np.mean(alarms) <= 0.06
+    assert np.mean([rng.random(5).min() < 0.05 for _ in range(3000)]) > 0.2  # without correction
+
+
+def test_t_test_agrees_with_the_t_interval_and_with_a_worked_example():
+    """1, 2, 3: t = 2 / (1 / sqrt 3) = 3.464 with 2 degrees of freedom, p = 1 - t / sqrt(t^2 + 2) = .0742."""
+    assert t_test([1.0, 2.0, 3.0]) == pytest.approx(1 - math.sqrt(12 / 14), abs=1e-9)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        x = rng.normal(0.8, 1, 5)
+        interval = mean_interval(x)
+        assert (t_test(x) < 0.05) == (not interval.low <= 0 <= interval.high)
+    assert t_test([0.0, 0.0]) == 1.0
+    assert all(math.isnan(t_test(x)) for x in ([], [1.0], [0.1, 0.1, 0.1], [1.0, math.nan]))
+
+
+def test_minimum_detectable_effect_agrees_with_published_sample_sizes():
+    """Cohen (1988): 34 pairs detect half a standard deviation with 80 % power, 199 pairs a fifth."""
+    assert minimum_detectable_effect(1.0, 34) <= 0.5 < minimum_detectable_effect(1.0, 33)
+    assert minimum_detectable_effect(1.0, 199) <= 0.2 < minimum_detectable_effect(1.0, 198)
+    assert minimum_detectable_effect(3.0, 34) == pytest.approx(3 * minimum_detectable_effect(1.0, 34))
+    assert minimum_detectable_effect(1.0, 10**6) == pytest.approx((1.959964 + 0.841621) / 1000, rel=1e-3)
+    assert minimum_detectable_effect(1.0, 34, power=0.95) > minimum_detectable_effect(1.0, 34)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 60])
+def test_a_difference_of_that_size_is_found_in_four_of_five_experiments(n):
+    rng = np.random.default_rng(n)
+    x = rng.normal(minimum_detectable_effect(2.0, n), 2.0, (20_000, n))
+    t = x.mean(axis=1) / (x.std(axis=1, ddof=1) / math.sqrt(n))
+    critical = mean_interval([-1.0, 1.0] + [0.0] * (n - 2))  # half-width t sd / sqrt(n), so t is read off
+    spread = np.std([-1.0, 1.0] + [0.0] * (n - 2), ddof=1) / math.sqrt(n)
+    assert np.mean(np.abs(t) > critical.high / spread) == pytest.approx(0.8, abs=0.012)
+
+
+def test_without_spread_or_pairs_no_effect_is_called_detectable():
+    assert all(math.isnan(minimum_detectable_effect(*x)) for x in ((1.0, 1), (0.0, 5), (math.nan, 5), (1.0, 0)))

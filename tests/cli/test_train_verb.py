@@ -34,9 +34,36 @@ def test_one_run_is_reported_and_can_be_fed_back(r1zero, model_dir):
 
 
 def test_several_seeds_lie_side_by_side(r1zero, model_dir):
-    done = r1zero("train", "--model.path", model_dir, *SMALL, "--seeds", 2, "--seed", 5, "--run.dir", "many", "--json")
+    done = r1zero(
+        "train",
+        "--model.path",
+        model_dir,
+        *SMALL,
+        "--seeds",
+        2,
+        "--seed",
+        5,
+        "--parallel",
+        1,
+        "--run.dir",
+        "many",
+        "--json",
+    )
     assert done.code == 0, done.err
     assert [row["run"] for row in done.json] == ["many/seed-5", "many/seed-6"]
+
+
+def test_how_many_at_once_must_be_a_number(r1zero):
+    for words in (["--seeds", 2, "--parallel", 0], ["--parallel", "many"]):
+        done = r1zero("train", *words)
+        assert done.code == 2
+        assert "--parallel" in done.err and "at least 1" in done.err
+
+
+def test_runs_that_all_refuse_their_config_are_one_mistake(r1zero, tmp_path):
+    done = r1zero("train", "--model.path", tmp_path / "gone", *SMALL, "--seeds", 2, "--parallel", 1)
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("r1zero: error: ") and "gone" in done.err
 
 
 def test_where_runs_go_when_nobody_says():

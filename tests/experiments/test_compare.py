@@ -10,8 +10,9 @@ import shutil
 import pytest
 from rich.console import Console
 
-from r1zero.analysis.statistics import mcnemar_exact, mean_interval
-from r1zero.experiments.compare import as_dict, compare, render
+from r1zero.analysis.statistics import holm, mcnemar_exact, mean_interval
+from r1zero.experiments.compare import as_dict, compare
+from r1zero.experiments.compare_text import render
 from r1zero.experiments.recorded import load_run, problem_shares
 
 GRPO = {"objective": {"name": "grpo"}}
@@ -35,10 +36,14 @@ def test_two_runs_are_paired_over_the_same_problems(fake_run):
     gained = sum(shares[1][p][0] > shares[0][p][0] for p in shares[0])
     lost = sum(shares[1][p][0] < shares[0][p][0] for p in shares[0])
     difference = suite.differences[0]
+    accuracy = difference.accuracy.over_problems
     assert (suite.step, suite.num_problems, difference.num_seeds) == (4, 24, 1)
-    assert (difference.better, difference.worse) == (gained, lost)
-    assert difference.interval.estimate == pytest.approx((gained - lost) / 24)
-    assert difference.p_value == pytest.approx(mcnemar_exact(gained, lost))
+    assert (accuracy.better, accuracy.worse) == (gained, lost)
+    assert accuracy.interval.estimate == pytest.approx((gained - lost) / 24)
+    assert accuracy.p_value == pytest.approx(mcnemar_exact(gained, lost))
+    assert "McNemar exact test on one sampled answer a problem" in accuracy.method
+    alone = difference.accuracy.over_seeds  # one seed says nothing about the next
+    assert math.isnan(alone.interval.low) and math.isnan(alone.p_value) and math.isnan(alone.detectable)
     metrics = load_run(b).rows[-1]
     assert suite.results[1].last.estimate == pytest.approx(metrics["eval/countdown/accuracy"])
     assert suite.results[1].last.low == pytest.approx(metrics["eval/countdown/accuracy_low"])
@@ -55,12 +60,18 @@ def test_runs_that_differ_only_by_seed_are_one_arm_paired_by_seed(fake_run):
     gaps = [ends[f"grpo-{s}"] - ends[f"dr-{s}"] for s in range(3)]
     expected = mean_interval(gaps)
     difference = suite.differences[0]
-    assert difference.num_seeds == 3
-    assert (difference.interval.low, difference.interval.high) == (
+    over_seeds = difference.accuracy.over_seeds
+    assert difference.num_seeds == 3 and not difference.shared_problems
+    assert (over_seeds.interval.low, over_seeds.interval.high) == (
         pytest.approx(expected.low),
         pytest.approx(expected.high),
     )
-    assert difference.p_value == 0.25 and difference.better == 3  # 2 of the 2^3 sign patterns are as extreme
+    assert (over_seeds.p_value < 0.05) == (expected.low > 0) and over_seeds.better == 3
+    assert difference.accuracy.sign_flip_p == 0.25  # 2 of the 2^3 sign patterns are as extreme
+    assert difference.accuracy.over_problems.interval.estimate == pytest.approx(expected.estimate)
+    assert (
+        difference.accuracy.over_problems.count == 72 and "within each seed" in difference.accuracy.over_problems.method
+    )
     assert not any("single-seed" in note for note in comparison.notes)
 
 
@@ -170,7 +181,6 @@ def test_seeds_without_a_partner_are_left_out_of_the_difference_and_said_to_be(f
     comparison = compare([*runs, *(fake_run(f"grpo-{s}", seeded(s, **GRPO), **SMALL) for s in (1, 2))])
     assert comparison.suites[0].differences[0].num_seeds == 2
     assert any("only one of two arms" in note for note in comparison.notes)
-    assert any("cannot fall below p = 0.5" in note for note in comparison.notes)
     with pytest.raises(ValueError, match="no seed in common"):
         compare(
             [runs[0], runs[1], fake_run("x-7", seeded(7, **GRPO), **SMALL), fake_run("x-8", seeded(8, **GRPO), **SMALL)]
@@ -180,8 +190,9 @@ def test_seeds_without_a_partner_are_left_out_of_the_difference_and_said_to_be(f
 def test_runs_of_one_config_and_seed_are_compared_one_by_one(fake_run):
     comparison = compare([fake_run("a", **SMALL), fake_run("again", **SMALL)])
     difference = comparison.suites[0].differences[0]
-    assert (difference.baseline, difference.other, difference.interval.estimate) == ("a", "again", 0.0)
-    assert (difference.better, difference.worse, difference.p_value) == (0, 0, 1.0)
+    accuracy = difference.accuracy.over_problems
+    assert (difference.baseline, difference.other, accuracy.interval.estimate) == ("a", "again", 0.0)
+    assert (accuracy.better, accuracy.worse, accuracy.p_value) == (0, 0, 1.0)
 
 
 def test_arms_are_named_by_what_their_directories_do_not_share(fake_run):
@@ -198,3 +209,63 @@ def test_runs_of_different_initial_models_under_one_name_are_noted(fake_run):
     assert not any("started elsewhere" in note for note in compare([a, b]).notes)
     c = fake_run("c", GRPO, accuracy=(0.5, 0.6), **SMALL)
     assert any("c started elsewhere" in note for note in compare([a, c]).notes)
+
+
+def test_every_measure_is_paired_and_corrected_as_one_family(fake_run):
+    runs = [fake_run(f"dr-{s}", seeded(s), **SMALL) for s in range(3)]
+    runs += [fake_run(f"grpo-{s}", seeded(s, **GRPO), accuracy=(0.17, 0.8), growth=2.0, **SMALL) for s in range(3)]
+    difference = compare(runs).suites[0].differences[0]
+    rows = {row.measure: row for row in difference.measures}
+    ends = {run.name: load_run(run).rows[-1] for run in runs}
+    names = {"tokens": "tokens_mean", "truncated_share": "outcome/truncated/share", "cue_share": "cue_share"}
+    names |= {"accuracy": "accuracy", "tokens_correct": "outcome/correct/tokens_mean"}
+    for measure, metric in names.items():
+        gaps = [
+            ends[f"grpo-{s}"][f"eval/countdown/{metric}"] - ends[f"dr-{s}"][f"eval/countdown/{metric}"]
+            for s in range(3)
+        ]
+        assert rows[measure].over_seeds.interval.estimate == pytest.approx(sum(gaps) / 3)
+        assert rows[measure].over_seeds.interval.low == pytest.approx(mean_interval(gaps).low)
+    assert len(rows) == 6 and rows["tokens_incorrect"].other_value > rows["tokens_incorrect"].baseline_value
+    for level in ("over_seeds", "over_problems"):
+        results = [getattr(row, level) for row in difference.measures]
+        assert [r.p_holm for r in results] == pytest.approx(holm([r.p_value for r in results]), nan_ok=True)
+
+
+def test_greedy_answers_are_named_in_the_test(fake_run):
+    greedy = {"evaluation": {"temperature": 0.0}}
+    comparison = compare([fake_run("a", greedy, **SMALL), fake_run("b", greedy | GRPO, **SMALL)])
+    assert "McNemar exact test on greedy answers" in comparison.suites[0].differences[0].accuracy.over_problems.method
+    several = compare([fake_run("c", samples=4, **SMALL), fake_run("d", GRPO, samples=4, **SMALL)])
+    assert "bootstrap" in several.suites[0].differences[0].accuracy.over_problems.method
+
+
+def test_a_directory_of_seeds_stands_for_its_runs(fake_run, tmp_path):
+    for s in range(2):
+        fake_run(f"dr/seed-{s}", seeded(s), **SMALL)
+        fake_run(f"grpo/seed-{s}", seeded(s, **GRPO), **SMALL)
+        (tmp_path / "dr" / f"seed-{s}.json").write_text("{}")  # the recipe beside the run is none
+    suite = compare([tmp_path / "dr", tmp_path / "grpo"]).suites[0]
+    assert [(result.arm, result.seeds) for result in suite.results] == [("dr_grpo", (0, 1)), ("grpo", (0, 1))]
+
+
+def test_runs_from_before_a_knob_was_made_have_its_default(fake_run):
+    old = fake_run("old", **SMALL)
+    saved = json.loads((old / "config.json").read_text())
+    del saved["config"]["learner"]["beta2"], saved["config"]["evaluation"]["top_p"]
+    (old / "config.json").write_text(json.dumps(saved))
+    comparison = compare([old, fake_run("new", GRPO, **SMALL)])
+    assert list(comparison.config_differences) == ["objective.name"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_tables_fit_the_terminal(fake_run, width):
+    runs = [fake_run(f"dr-{s}", seeded(s), **SMALL) for s in range(3)]
+    runs += [fake_run(f"grpo-{s}", seeded(s, **GRPO), accuracy=(0.17, 0.8), **SMALL) for s in range(3)]
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(render(compare(runs)))
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert max(map(len, lines)) <= width
+    for label in ("dr_grpo ×3", "grpo ×3", "held-out accuracy  ", "tokens, not right ones", "cue share"):
+        row = next(line for line in lines if line.startswith(label))
+        assert row.count("[") == row.count("]") >= 1  # no interval is broken over two lines
