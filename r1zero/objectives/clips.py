@@ -71,7 +71,8 @@ def gate(ratio_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, bounds: ClipR
 
     Its slope is 1 at r = 1 and falls off smoothly on both sides.
     """
-    tau_BT = torch.where(advantages_BT > 0, bounds.temperature_positive, bounds.temperature_negative)
+    tau_BT = torch.full_like(ratio_BT, bounds.temperature_negative)
+    tau_BT = tau_BT.masked_fill(advantages_BT > 0, bounds.temperature_positive)
     surrogate_BT = 4 / tau_BT * torch.sigmoid(tau_BT * (ratio_BT - 1)) * advantages_BT
     return surrogate_BT, torch.zeros_like(surrogate_BT, dtype=torch.bool)
 
@@ -88,8 +89,8 @@ CLIPS: dict[str, Callable[[Tensor, Tensor, Tensor, ClipRange], tuple[Tensor, Ten
 
 def clip_log_tokens(log_ratio_BT: Tensor, advantages_BT: Tensor, bounds: ClipRange) -> tuple[Tensor, Tensor]:
     """log r cut at `high` where A > 0 and at -`low` where A < 0, before any mean: GMPO (arXiv:2507.20673)."""
-    upper_BT = torch.where(advantages_BT > 0, bounds.high, math.inf)
-    lower_BT = torch.where(advantages_BT < 0, -bounds.low, -math.inf)
+    upper_BT = torch.full_like(log_ratio_BT, math.inf).masked_fill(advantages_BT > 0, bounds.high)
+    lower_BT = torch.full_like(log_ratio_BT, -math.inf).masked_fill(advantages_BT < 0, -bounds.low)
     cut_BT = torch.minimum(torch.maximum(log_ratio_BT, lower_BT), upper_BT)
     return cut_BT, cut_BT != log_ratio_BT
 

@@ -34,7 +34,7 @@ def difficulty_weight(objective: Objective, group_size: int, accuracy: float) ->
     too small.
 
     >>> from r1zero.objectives import OBJECTIVES
-    >>> difficulty_weight(OBJECTIVES["dr_grpo"], 8, 0.3)
+    >>> round(difficulty_weight(OBJECTIVES["dr_grpo"], 8, 0.3), 6)
     0.875
     >>> round(difficulty_weight(OBJECTIVES["max_rl"], 2, 0.25), 6)  # (1 - (1-p)^(G-1)) / p
     1.0

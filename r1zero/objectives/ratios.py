@@ -47,9 +47,11 @@ def power_mean_ratio(log_ratio_BT: Tensor, mask_BT: Tensor, power: float) -> Ten
 
 
 def prefix_ratio(log_ratio_BT: Tensor, mask_BT: Tensor, power: float) -> Tensor:
-    """prod_{s<=t} r_s with gradient through r_t alone: the exact off-policy weight of token t.
+    """prod_{s<=t} r_s with gradient through r_t alone: CTPO (arXiv:2605.07331).
 
-    CTPO (arXiv:2605.07331).
+    It makes samples of pi_old those of pi up to token t.  What follows t, and so the advantage, is pi_old's still:
+    the expectation is grad log pi(token) weighted with what pi_old earns from there on, which is the policy gradient of
+    the reward where pi = pi_old.  (The gradient itself, anywhere, takes the whole response's product.)
     """
     before_BT = (log_ratio_BT.cumsum(-1) - log_ratio_BT).detach()
     return torch.exp((before_BT + log_ratio_BT).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))

@@ -32,39 +32,52 @@ class World:
     max_tokens: int
 
     @property
-    def lengths_S(self) -> Tensor:
+    def lengths(self) -> Tensor:
+        """In tokens, the end included.  [S]"""
         return self.mask_ST.sum(-1)
 
     @property
-    def ended_S(self) -> Tensor:
+    def ended(self) -> Tensor:
+        """Whether the sequence ended before the limit cut it.  [S]"""
         return ((self.tokens_ST == END) & (self.mask_ST > 0)).any(-1)
 
     @property
-    def contexts_ST(self) -> Tensor:
+    def contexts(self) -> Tensor:
+        """The row of the logits that each token is drawn from.  [S, T]"""
         return torch.cat([torch.full_like(self.tokens_ST[:, :1], START), self.tokens_ST[:, :-1].clamp(max=B)], -1)
 
-    def rewards_S(self, num_b: int = 1) -> Tensor:
-        """1 for a sequence that ended after exactly this many b's."""
+    def rewards(self, num_b: int = 1) -> Tensor:
+        """1 for a sequence that ended after exactly this many b's.  [S]"""
         count_S = ((self.tokens_ST == B) & (self.mask_ST > 0)).sum(-1)
-        return (self.ended_S & (count_S == num_b)).double()
+        return (self.ended & (count_S == num_b)).double()
 
-    def logprobs_ST(self, logits: Tensor) -> Tensor:
-        """log pi of each token, 0 outside the mask."""
-        return logits.log_softmax(-1)[self.contexts_ST, self.tokens_ST] * self.mask_ST
+    def logprobs(self, logits: Tensor) -> Tensor:
+        """log pi of each token, 0 outside the mask.  [S, T]"""
+        return logits.log_softmax(-1)[self.contexts, self.tokens_ST] * self.mask_ST
 
-    def probs_S(self, logits: Tensor) -> Tensor:
-        return self.logprobs_ST(logits).sum(-1).exp()
+    def probs(self, logits: Tensor) -> Tensor:
+        """The chance of each sequence; they add up to 1.  [S]"""
+        return self.logprobs(logits).sum(-1).exp()
 
     def mean(self, values_S: Tensor, logits: Tensor) -> Tensor:
         """E[values] under the policy, which its gradient goes through."""
-        return (self.probs_S(logits) * values_S).sum()
+        return (self.probs(logits) * values_S).sum()
 
     def gradient_of_mean(self, values_S: Tensor, logits: Tensor) -> Tensor:
         """grad E[values], the values held fixed.  -> [9]"""
         return gradient(lambda theta: self.mean(values_S, theta), logits)
 
-    def groups_NG(self, size: int) -> Tensor:
-        """Every group of `size` sequences, in order: S^G of them."""
+    def prefix_mean(self, values_S: Tensor, logits: Tensor) -> Tensor:
+        """E[values | the tokens before the t-th], as it stands before each token is drawn.  [S] -> [S, T]"""
+        probs_S = self.probs(logits)
+        means_ST = torch.zeros_like(self.mask_ST)
+        for t in range(self.max_tokens):
+            same_SS = (self.tokens_ST[:, None, :t] == self.tokens_ST[None, :, :t]).all(-1).double()
+            means_ST[:, t] = (same_SS @ (probs_S * values_S)) / (same_SS @ probs_S)
+        return means_ST * self.mask_ST
+
+    def groups(self, size: int) -> Tensor:
+        """Every group of `size` sequences, in order: N = S^G of them.  [N, G]"""
         return torch.cartesian_prod(*[torch.arange(len(self.tokens_ST))] * size).reshape(-1, size)
 
     def expected_update(
@@ -76,31 +89,34 @@ class World:
         *,
         old: Tensor | None = None,
         sampler: Tensor | None = None,
+        reference: Tensor | None = None,
         advantages_NG: Tensor | None = None,
     ) -> Tensor:
         """Minus the expected gradient of the objective's loss over every group of an optimizer step of one problem.
 
-        Groups are drawn from `sampler`, else from `old`, else from the policy itself.  `advantages_NG` ([N, G], or
-        [N G, T] by token) stands in for the objective's own.  The loss is linear in its weights, so one pass over all
-        groups, each weighted by its chance, is exact; `microbatch_tokens` alone is not, and has no place here.  -> [9]
+        Policies are logits [3, 3].  Groups are drawn from `sampler`, else from `old`, else from the policy itself;
+        `reference` is that of the divergence.  `advantages_NG` ([N, G], or [N G, T] by token) stands in for the
+        objective's own.  The loss is linear in its weights, so one pass over all groups, each weighted by its chance,
+        is exact; `microbatch_tokens` alone is not, and has no place here.  -> [9]
         """
         old = logits if old is None else old
         source = old if sampler is None else sampler
-        groups_NG = self.groups_NG(group_size)
-        chances_N = self.probs_S(source).detach()[groups_NG].prod(-1)
-        lengths_NG = self.lengths_S[groups_NG]
+        groups_NG = self.groups(group_size)
+        chances_N = self.probs(source).detach()[groups_NG].prod(-1)
+        lengths_NG = self.lengths[groups_NG]
         if advantages_NG is None:
             advantages_NG = objective.advantages(rewards_S[groups_NG], lengths_NG)
         by_token = advantages_NG.shape != groups_NG.shape
         weights_NG = self.weights(objective, lengths_NG, torch.zeros_like(lengths_NG) if by_token else advantages_NG)
         rows, theta = groups_NG.flatten(), logits.detach().clone().requires_grad_()
         tokens = TokenBatch(
-            logprobs_BT=self.logprobs_ST(theta)[rows],
-            old_logprobs_BT=self.logprobs_ST(old.detach())[rows],
+            logprobs_BT=self.logprobs(theta)[rows],
+            old_logprobs_BT=self.logprobs(old.detach())[rows],
             mask_BT=self.mask_ST[rows],
             advantages_BT=advantages_NG if by_token else advantages_NG.reshape(-1, 1),
             weights_B=(weights_NG * chances_N[:, None]).flatten(),
-            sampler_logprobs_BT=None if sampler is None else self.logprobs_ST(sampler.detach())[rows],
+            sampler_logprobs_BT=None if sampler is None else self.logprobs(sampler.detach())[rows],
+            reference_logprobs_BT=None if reference is None else self.logprobs(reference.detach())[rows],
         )
         loss, _ = objective.loss(tokens)
         return -torch.autograd.grad(loss, theta)[0].flatten()
@@ -141,6 +157,12 @@ def one_thread() -> None:
 def world() -> World:
     """31 sequences of at most 4 tokens."""
     return make_world(4)
+
+
+@pytest.fixture(scope="session")
+def world_of() -> Callable[[int], World]:
+    """The world of at most so many tokens."""
+    return make_world
 
 
 @pytest.fixture(scope="session")
