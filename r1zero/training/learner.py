@@ -346,7 +346,7 @@ def _credit(value: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
     wanted = list(leaves)
     if not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in wanted]
-    parts = torch.autograd.grad(value, wanted, allow_unused=True)
+    parts = torch.autograd.grad(value, wanted, allow_unused=True, retain_graph=True)  # shadows share the padding
     return [torch.zeros_like(leaf) if part is None else part for leaf, part in zip(wanted, parts, strict=True)]
 
 
