@@ -40,7 +40,7 @@ def ppo_clip(ratio_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, bounds: C
     Clipped tokens (A > 0 and r above, or A < 0 and r below) give no gradient.  `dual`: where A < 0 no less than
     dual * A, so that a ratio gone through the roof cannot dominate (arXiv:1912.09729).
     """
-    return _pessimistic(ratio_BT, 1 - bounds.low, 1 + bounds.high, bounds.dual, advantages_BT)
+    return _pessimistic(ratio_BT, ratio_BT.clamp(1 - bounds.low, 1 + bounds.high), bounds.dual, advantages_BT)
 
 
 def detached_clip(ratio_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, bounds: ClipRange) -> tuple[Tensor, Tensor]:
@@ -59,11 +59,10 @@ def log_sqrt_clip(ratio_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, boun
     A product of t ratios spreads like sqrt(t) in logarithm, so late tokens get more room (arXiv:2605.07331).  `dual` is
     a logarithm per sqrt(t), too.
     """
-    spread_BT = mask_BT.cumsum(-1).sqrt()
+    spread_BT = mask_BT.cumsum(-1).sqrt().to(ratio_BT)
     dual_BT = None if bounds.dual is None else torch.exp(bounds.dual * spread_BT)
-    return _pessimistic(
-        ratio_BT, torch.exp(-bounds.low * spread_BT), torch.exp(bounds.high * spread_BT), dual_BT, advantages_BT
-    )
+    bounded_BT = ratio_BT.clamp(torch.exp(-bounds.low * spread_BT), torch.exp(bounds.high * spread_BT))
+    return _pessimistic(ratio_BT, bounded_BT, dual_BT, advantages_BT)
 
 
 def gate(ratio_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, bounds: ClipRange) -> tuple[Tensor, Tensor]:
@@ -91,23 +90,16 @@ def clip_log_tokens(log_ratio_BT: Tensor, advantages_BT: Tensor, bounds: ClipRan
     """log r cut at `high` where A > 0 and at -`low` where A < 0, before any mean: GMPO (arXiv:2507.20673)."""
     upper_BT = torch.full_like(log_ratio_BT, math.inf).masked_fill(advantages_BT > 0, bounds.high)
     lower_BT = torch.full_like(log_ratio_BT, -math.inf).masked_fill(advantages_BT < 0, -bounds.low)
-    cut_BT = torch.minimum(torch.maximum(log_ratio_BT, lower_BT), upper_BT)
+    cut_BT = log_ratio_BT.clamp(lower_BT.to(log_ratio_BT), upper_BT.to(log_ratio_BT))
     return cut_BT, cut_BT != log_ratio_BT
 
 
 def _pessimistic(
-    ratio_BT: Tensor,
-    low: Tensor | float,
-    high: Tensor | float,
-    dual: Tensor | float | None,
-    advantages_BT: Tensor,
+    ratio_BT: Tensor, bounded_BT: Tensor, dual: Tensor | float | None, advantages_BT: Tensor
 ) -> tuple[Tensor, Tensor]:
-    plain_BT = ratio_BT * advantages_BT
-    bounded_BT = torch.minimum(
-        torch.maximum(ratio_BT, torch.as_tensor(low).to(ratio_BT)), torch.as_tensor(high).to(ratio_BT)
-    )
-    clipped_BT = bounded_BT * advantages_BT
-    surrogate_BT, acted_BT = torch.minimum(plain_BT, clipped_BT), clipped_BT < plain_BT
+    plain_BT, clipped_BT = ratio_BT * advantages_BT, bounded_BT * advantages_BT
+    acted_BT = clipped_BT < plain_BT  # not at a tie: on the edge itself a token is still free
+    surrogate_BT = torch.where(acted_BT, clipped_BT, plain_BT)
     if dual is not None:
         floor_BT = dual * advantages_BT
         below_BT = (advantages_BT < 0) & (surrogate_BT < floor_BT)
