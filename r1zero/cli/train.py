@@ -93,7 +93,8 @@ def show(runs: list[Run], *, as_json: bool) -> None:
     print_table(columns, [[result[name] for name in columns] for result in short])
     for run in runs:
         page = run.dir / "report.html"
-        print(f"{page if page.exists() else run.dir}")
+        if run.dir.exists():  # it does not where the run was never started
+            print(f"{page if page.exists() else run.dir}")
 
 
 def accuracies(run: Run) -> list[dict[str, Any]]:
