@@ -141,9 +141,12 @@ class Objective:
             )
 
     def ignores(self, advantage: float) -> bool:
-        """Whether a response with this advantage adds nothing to the gradient, and need not be computed."""
+        """Whether a response with this advantage adds nothing to the gradient, and need not be computed.
+
+        Never where its tokens have advantages of their own: those may cancel in the response's.
+        """
         alone = self.normalizer != "microbatch_tokens" and not self.critic and not self.needs_entropy
-        return advantage == 0.0 and alone and not (self.kl_coef > 0 and self.kl_in == "loss")
+        return advantage == 0.0 and alone and not self.by_token and not (self.kl_coef > 0 and self.kl_in == "loss")
 
     # -----------------------------------------------------------------------------------------------------------------
     # Before the split: advantages and weights, over the whole step
