@@ -2,7 +2,9 @@
 
 Letters: B responses, T tokens of the longest.  With x = log reference - log policy (Schulman, "Approximating KL
 divergence", 2020).  k1 and k3 average to the divergence under samples of the policy; k2 does to second order.  As a
-*loss* none but k2 has the divergence's gradient: k1's expected gradient is 0, k3's is that of KL(reference || policy).
+*loss* k2 has the gradient of the next token's divergence, k1 none in expectation, and k3 that of
+KL(reference || policy), each at the contexts that the policy visits.  That the policy also chooses its contexts, no
+token loss knows: the divergence of whole responses has its gradient from k1 in the *reward*.
 """
 
 from __future__ import annotations
