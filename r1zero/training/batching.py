@@ -24,6 +24,7 @@ class Group:
     responses: tuple[tuple[int, ...], ...]  # token ids, the end token included
     advantages: tuple[float, ...]  # the mean over tokens where they differ
     weights: tuple[float, ...] = ()  # of each token in the loss of the optimizer step
+    importance: tuple[float, ...] = ()  # factors on the weights, where a group is replayed
     rewards: tuple[float, ...] = ()
     correct: tuple[bool, ...] | None = None
     left_out: tuple[bool, ...] | None = None  # neither learned nor counted (objective.overlong "mask")

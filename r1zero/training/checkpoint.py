@@ -3,6 +3,7 @@
 checkpoints/step-000100/model/          opens with AutoModelForCausalLM.from_pretrained, float32
 checkpoints/step-000100/optimizer.pt    AdamW's moments and the number of updates
 checkpoints/step-000100/state.json      the step, and what else the loop must remember
+checkpoints/step-000100/replay.parquet  groups that can be replayed, where the run replays any
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from polars.exceptions import PolarsError
 from safetensors.torch import load_file
 
 from r1zero.models.load import Policy, save_policy
 from r1zero.store import sync_folder
 from r1zero.training.learner import Learner
+from r1zero.training.replay import Memory, read_memories, write_memories
 
 
 def save_checkpoint(
-    run_dir: Path, step: int, policy: Policy, learner: Learner, state: dict[str, Any], keep: int
+    run_dir: Path,
+    step: int,
+    policy: Policy,
+    learner: Learner,
+    state: dict[str, Any],
+    keep: int,
+    memories: Sequence[Memory] = (),
 ) -> Path:
     """Write the checkpoint of `step`, then drop all but the `keep` newest; a kill leaves the older ones."""
     folder = run_dir / "checkpoints"
@@ -34,6 +44,8 @@ def save_checkpoint(
         save_policy(policy, partial / "model")
         torch.save(learner.state_dict(), partial / "optimizer.pt")
         (partial / "state.json").write_text(json.dumps({"step": step} | state))
+        if memories:
+            write_memories(partial / "replay.parquet", memories)
         _sync(partial)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
@@ -59,10 +71,16 @@ def load_checkpoint(run_dir: Path, step: int, policy: Policy, learner: Learner) 
         learner.load_state_dict(torch.load(folder / "optimizer.pt", map_location=policy.device, weights_only=True))
         return json.loads((folder / "state.json").read_text())
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"checkpoint {folder} is damaged ({reason}): remove it to continue from the one before"
-        ) from error
+        raise _damaged(folder, error) from error
+
+
+def load_memories(run_dir: Path, step: int) -> tuple[Memory, ...]:
+    """The groups that could be replayed after `step`; none where the run replays nothing."""
+    folder = run_dir / "checkpoints" / f"step-{step:06d}"
+    try:
+        return read_memories(folder / "replay.parquet") if (folder / "replay.parquet").exists() else ()
+    except (OSError, PolarsError) as error:
+        raise _damaged(folder, error) from error
 
 
 def load_weights(policy: Policy, directory: Path) -> None:
@@ -74,6 +92,11 @@ def load_weights(policy: Policy, directory: Path) -> None:
     tied = set(policy.model.all_tied_weights_keys)
     if unexpected or set(missing) - tied:
         raise ValueError(f"weights {sorted(set(missing) - tied)[:3]} missing, {unexpected[:3]} unexpected")
+
+
+def _damaged(folder: Path, error: Exception) -> ValueError:
+    reason = str(error).splitlines()[0]
+    return ValueError(f"checkpoint {folder} is damaged ({reason}): remove it to continue from the one before")
 
 
 def _sync(folder: Path) -> None:

@@ -100,12 +100,15 @@ def learned(choices: Choices, rollouts_PG: Sequence[Sequence[Rollout]], config: 
     return choices
 
 
-def choice_metrics(choices: Choices, problems: Sequence[Problem], config: ChoiceConfig) -> dict[str, float]:
+def choice_metrics(
+    choices: Choices, rollouts_PG: Sequence[Sequence[Rollout]], config: ChoiceConfig
+) -> dict[str, float]:
     """choice/...: what was expected of the problems that were asked, before they were; nothing for "order"."""
-    if config.by == "order" or not problems:
+    if config.by == "order" or not rollouts_PG:
         return {}
     if config.by == "curriculum":
         return {"choice/level": math.nan if choices.opened is None else choices.opened}
+    problems = [group[0].prompt.problem for group in rollouts_PG]
     return {
         "choice/expected_accuracy": sum(map(choices.expected, problems)) / len(problems),
         "choice/known_share": sum(problem.id in choices.problems for problem in problems) / len(problems),

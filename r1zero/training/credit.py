@@ -47,7 +47,10 @@ def weighed(groups: Sequence[Group], objective: Objective, max_tokens: int) -> l
     advantages_PG = torch.tensor([group.advantages for group in groups], dtype=torch.float64)
     size = step_size(lengths_PG, max_tokens)
     weights_PG = objective.weights(lengths_PG, advantages_PG, size).tolist()
-    made = [replace(g, weights=tuple(row)) for g, row in zip(groups, weights_PG, strict=True)]
+    made = [
+        replace(g, weights=tuple(w * factor for w, factor in zip(row, g.importance or (1.0,) * len(row), strict=True)))
+        for g, row in zip(groups, weights_PG, strict=True)
+    ]
     if objective.baseline != "token_value":
         return made
     each = 1 / max(size.num_tokens, 1)

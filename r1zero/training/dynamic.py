@@ -32,6 +32,10 @@ class Gathered:
     rounds: int
 
     @property
+    def set_aside(self) -> list[Rollout]:
+        return [rollout for group in self.set_aside_PG for rollout in group]
+
+    @property
     def metrics(self) -> dict[str, float]:
         """group/...: what the choice of groups cost."""
         return {

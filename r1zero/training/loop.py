@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ import torch
 from r1zero.analysis.metrics import LengthReference, length_reference, rollout_metrics
 from r1zero.config import TrainConfig, nearest, to_dict
 from r1zero.engines import build_engine
-from r1zero.evaluation.ask import ask
+from r1zero.evaluation.ask import Asked, ask
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
 from r1zero.objectives import OBJECTIVES, Objective, build_objective
@@ -31,9 +32,21 @@ from r1zero.store import Split, append_metrics, part_path, truncate_after, write
 from r1zero.tasks import build_task
 from r1zero.tasks.templates import load_template
 from r1zero.training.batching import Group, split_evenly
-from r1zero.training.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
+from r1zero.training.checkpoint import checkpoint_steps, load_checkpoint, load_memories, save_checkpoint
+from r1zero.training.choice import Choices, choice_metrics, choose, learned
 from r1zero.training.credit import credited, weighed, with_gradient, with_shadows
+from r1zero.training.dynamic import gather
 from r1zero.training.learner import Learner, NonFiniteError
+from r1zero.training.replay import (
+    Draw,
+    Memory,
+    check_replay,
+    draw,
+    num_replayed,
+    remember,
+    replay_metrics,
+    shared_out,
+)
 from r1zero.training.run import Run, StopRequest, check_directory, default_directory, locked, logged, provenance
 
 log = logging.getLogger("r1zero")
@@ -73,6 +86,7 @@ class Trainer:
             torch.set_num_threads(config.run.threads)
         self.objective = build_objective(config.objective)
         self.objective.check_group(config.responses_per_problem)
+        check_replay(config, self.objective)
         self.shadows = {name: shadow_of(name) for name in config.objective.shadow}
         self.entropy = EntropyControl(self.objective.entropy_coef, self.objective.entropy_target)
         self.template = load_template(config.template.name)
@@ -91,6 +105,8 @@ class Trainer:
             max_tokens=config.sampling.max_tokens,
         )
         self.reference: LengthReference | None = None  # lengths by outcome of the initial policy
+        self.choices = Choices()  # what is known of the problems
+        self.memories: tuple[Memory, ...] = ()  # groups that can be replayed
         self.steps_done = -1  # 0 once the initial policy is evaluated
 
     def open(self) -> None:
@@ -105,6 +121,8 @@ class Trainer:
             state = load_checkpoint(self.dir, last, self.policy, self.learner)
             self.reference = LengthReference.from_dict(state["reference"]) if state["reference"] else None
             self.entropy = EntropyControl(**state["entropy"])
+            self.choices = Choices.from_dict(state["choices"])
+            self.memories = load_memories(self.dir, last)
             self._say(f"continuing {self.dir} after step {last}")
         self.steps_done = last
 
@@ -140,33 +158,22 @@ class Trainer:
     def _step(self, step: int) -> dict[str, Any]:
         """Problems -> responses -> grades -> advantages -> update.  Returns the step's metrics."""
         config, started = self.config, time.perf_counter()
-        problems = self.task.problems("train", (step - 1) * config.problems_per_step, config.problems_per_step)
-        asked = ask(
-            self.engine,
-            self.policy,
-            self.template,
-            problems,
-            samples=config.responses_per_problem,
-            sampling=config.sampling,
-            rewards=config.reward,
-            address=(config.seed, "train", step),
-            step=step,
-            on_tokens=self.progress.tokens if self.progress else None,
-        )
-        groups, learned, learner_seconds, learner_tokens = self._learn(asked.rollouts_PG, step)
-        rollouts = with_advantages(asked.rollouts_PG, groups)
+        gathered = gather(partial(self._ask, step), config.problems_per_step, config.groups, step=step)
+        asked, rollouts_PG = gathered.asked, gathered.learned_PG
+        count = num_replayed(len(rollouts_PG), config.replay.share)
+        draws = draw(self.memories, step, count, config.replay, (config.seed, "replay", step))
+        groups, updated, learner_seconds, learner_tokens = self._learn(rollouts_PG, draws, step)
+        rollouts = with_advantages(rollouts_PG, groups) + gathered.set_aside
         if self.reference is None:
             self.reference = length_reference(rollouts)
         self._store("train", step, rollouts)
-        metrics = rollout_metrics(rollouts, config.responses_per_problem, self.reference) | learned
+        metrics = rollout_metrics(rollouts, config.responses_per_problem, self.reference) | updated | gathered.metrics
+        metrics |= choice_metrics(self.choices, asked.rollouts_PG, config.choice)
+        self.choices = learned(self.choices, asked.rollouts_PG, config.choice)
+        if config.replay.share:
+            metrics |= replay_metrics(draws, len(groups), step)
+            self.memories = remember(self.memories, groups, step, config.replay)
         metrics["data/prompts_dropped"] = len(asked.dropped)
-        if asked.dropped:
-            log.warning(
-                "step %d: dropped %d prompts longer than the context, first %s",
-                step,
-                len(asked.dropped),
-                asked.dropped[0],
-            )
         sampled = sum(rollout.response.num_tokens for rollout in rollouts)
         return metrics | {
             "speed/rollout_tokens_per_s": sampled / asked.sampling_seconds,
@@ -177,11 +184,42 @@ class Trainer:
             "speed/step_s": time.perf_counter() - started,
         }
 
-    def _learn(self, rollouts_PG: list[list[Rollout]], step: int) -> tuple[list[Group], dict[str, float], float, int]:
-        """`updates_per_rollout` optimizer steps over the step's groups, a part of the problems in each.
+    def _ask(self, step: int, round_: int, count: int) -> Asked:
+        """Choose `count` problems, sample responses and grade them; a step has more than one round where it refills."""
+        config = self.config
+        problems, self.choices = choose(
+            self.task, self.choices, config.choice, count, (config.seed, "choice", step, round_)
+        )
+        asked = ask(
+            self.engine,
+            self.policy,
+            self.template,
+            problems,
+            samples=config.responses_per_problem,
+            sampling=config.sampling,
+            rewards=config.reward,
+            overlong=self.objective.overlong,
+            may_drop_all=round_ > 0,
+            address=(config.seed, "train", step, round_) if round_ else (config.seed, "train", step),
+            step=step,
+            on_tokens=self.progress.tokens if self.progress else None,
+        )
+        if asked.dropped:
+            log.warning(
+                "step %d: dropped %d prompts longer than the context, first %s",
+                step,
+                len(asked.dropped),
+                asked.dropped[0],
+            )
+        return asked
 
-        Returns the groups with their advantages, the updates' mean metrics, the seconds they took and the tokens they
-        computed.
+    def _learn(
+        self, rollouts_PG: list[list[Rollout]], draws: list[Draw], step: int
+    ) -> tuple[list[Group], dict[str, float], float, int]:
+        """`updates_per_rollout` optimizer steps over the step's groups and those replayed, a part of both in each.
+
+        Returns the step's groups with their advantages, the updates' mean metrics, the seconds they took and the tokens
+        they computed.
         """
         config, started = self.config, time.perf_counter()
         objective = self.objective.at((step - 1) / max(config.steps - 1, 1))
@@ -189,17 +227,18 @@ class Trainer:
         losses = {name: shadow.loss for name, shadow in shadows.items()}
         bonus = self.entropy.bonus if objective.needs_entropy else None
         groups = [as_group(group, masked=objective.overlong == "mask") for group in rollouts_PG]
-        if objective.needs_scoring or config.learner.updates_per_rollout > 1:
+        if objective.needs_scoring or config.learner.updates_per_rollout > 1 or config.replay.share:
             groups = self.learner.score(groups)
-        groups = credited(groups, objective)
+        groups = credited(groups, objective) if groups else []
         updates = []
-        for part in split_evenly(groups, config.learner.updates_per_rollout):
+        for part in shared_out(draws, split_evenly(groups, config.learner.updates_per_rollout)):
             part = weighed(part, objective, config.sampling.max_tokens)
-            if shadows:
+            if shadows and part:
                 part = with_shadows(part, list(shadows.values()), config.sampling.max_tokens)
-            learned = with_gradient(part, objective, list(shadows.values()))
-            updates.append(self.learner.update(learned, objective.loss, entropy_bonus=bonus, shadows=losses))
-        means = {name: _mean([update.metrics[name] for update in updates]) for name in updates[0].metrics}
+            taught = with_gradient(part, objective, list(shadows.values()))
+            updates.append(self.learner.update(taught, objective.loss, entropy_bonus=bonus, shadows=losses))
+        names = dict.fromkeys(name for update in updates for name in update.metrics)
+        means = {name: _mean([update.metrics.get(name, math.nan) for update in updates]) for name in names}
         if bonus is not None:
             means["policy/entropy_bonus"] = bonus
             self.entropy = self.entropy.after(means["policy/entropy"])
@@ -241,9 +280,11 @@ class Trainer:
         state = {
             "reference": self.reference.to_dict() if self.reference else None,
             "entropy": dataclasses.asdict(self.entropy),
+            "choices": self.choices.to_dict(),
         }
         if step not in checkpoint_steps(self.dir):
-            save_checkpoint(self.dir, step, self.policy, self.learner, state, self.config.checkpoint.keep)
+            keep = self.config.checkpoint.keep
+            save_checkpoint(self.dir, step, self.policy, self.learner, state, keep, self.memories)
 
     def _keep_offender(self, error: NonFiniteError) -> str:
         path = self.dir / "failed" / f"step-{self.steps_done + 1:06d}.json"

@@ -14,15 +14,16 @@ import bisect
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
 
-from r1zero.config import ReplayConfig
+from r1zero.config import ReplayConfig, TrainConfig
 from r1zero.engines.sampling import stream_key, uniforms
+from r1zero.objectives import Objective
 from r1zero.training.batching import Group
 
 EPS = 1e-3  # added to |advantage|: a priority is never 0
@@ -89,6 +90,27 @@ def num_replayed(num_fresh: int, share: float) -> int:
     (16, 4, 0)
     """
     return round(num_fresh * share / (1 - share))
+
+
+def shared_out(draws: Sequence[Draw], parts: Sequence[list[Group]]) -> list[list[Group]]:
+    """The optimizer steps' groups, each with its share of the draws; one step where nothing is fresh."""
+    replayed = [replace(d.memory.group, importance=(d.weight,) * len(d.memory.group.responses)) for d in draws]
+    parts = parts or [[]]
+    return [part + replayed[place :: len(parts)] for place, part in enumerate(parts)]
+
+
+def check_replay(config: TrainConfig, objective: Objective) -> None:
+    """Raises ValueError where what is remembered of a group would be out of date when it is learned again."""
+    if config.replay.share and objective.critic:
+        raise ValueError(
+            f"replay.share={config.replay.share}: objective {objective.name} trains a value head, whose old values are "
+            "not kept; use an objective without one"
+        )
+    if config.replay.share and config.objective.reference_every and objective.needs_reference:
+        raise ValueError(
+            f"replay.share={config.replay.share} with objective.reference_every={config.objective.reference_every}: "
+            "log-probabilities of a former reference would be replayed; keep the initial one"
+        )
 
 
 def replay_metrics(draws: Sequence[Draw], num_fresh: int, step: int) -> dict[str, float]:

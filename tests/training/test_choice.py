@@ -45,7 +45,7 @@ def test_order_takes_the_next_problems():
     problems, choices = choose(Cycle(5), Choices(place=3), ChoiceConfig(), 3, (0,))
     assert names(problems) == ["p3", "p4", "p0"]
     assert choices.place == 6
-    assert choice_metrics(choices, problems, ChoiceConfig()) == {}
+    assert choice_metrics(choices, [answered(p, [1]) for p in problems], ChoiceConfig()) == {}
 
 
 def test_the_expected_accuracy_is_the_posterior_mean():
@@ -88,7 +88,7 @@ def test_problems_near_the_target_are_preferred():
     problems, choices = choose(task, choices, narrow, 4, (0, "choice", 1))
     assert names(problems) == ["p1", "p5", "p9", "p13"]
     assert choices.place == 16
-    metrics = choice_metrics(choices, problems, narrow)
+    metrics = choice_metrics(choices, [answered(p, [1]) for p in problems], narrow)
     assert metrics["choice/known_share"] == 1
     assert metrics["choice/expected_accuracy"] == pytest.approx((50 + 2 * (1000 + 1) / 1602) / 102)
 
@@ -152,7 +152,7 @@ def test_a_curriculum_begins_with_the_easiest_level_in_the_order_of_the_task():
     assert names(problems) == ["p1", "p4", "p7"]
     assert choices.place == 8  # just after the last one taken
     assert (choices.opened, choices.known_levels) == (1.0, (1.0, 2.0, 3.0))
-    assert choice_metrics(choices, problems, BY_LEVEL) == {"choice/level": 1.0}
+    assert choice_metrics(choices, [answered(p, [1]) for p in problems], BY_LEVEL) == {"choice/level": 1.0}
 
 
 def test_where_open_problems_are_too_few_the_easiest_others_fill_up():

@@ -7,6 +7,7 @@ import pytest
 
 from r1zero.config import ReplayConfig
 from r1zero.training.batching import Group
+from r1zero.training.checkpoint import load_memories
 from r1zero.training.replay import (
     EPS,
     Memory,
@@ -117,6 +118,17 @@ def test_memory_survives_the_disk_to_the_last_bit(tmp_path):
     assert read_memories(tmp_path / "replay.parquet") == memories
     write_memories(tmp_path / "none.parquet", ())
     assert read_memories(tmp_path / "none.parquet") == ()
+
+
+def test_a_damaged_memory_names_the_checkpoint_and_the_remedy(tmp_path):
+    path = tmp_path / "checkpoints" / "step-000004" / "replay.parquet"
+    path.parent.mkdir(parents=True)
+    write_memories(path, MEMORIES)
+    assert load_memories(tmp_path, 4) == MEMORIES
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"step-000004 is damaged .*remove it to continue from the one before"):
+        load_memories(tmp_path, 4)
+    assert load_memories(tmp_path, 2) == ()
 
 
 def test_metrics_say_how_much_was_replayed_and_how_old_it_was():
