@@ -6,16 +6,20 @@ from collections import Counter
 import pytest
 
 from r1zero.config import ReplayConfig
+from r1zero.objectives import OBJECTIVES
 from r1zero.training.batching import Group
 from r1zero.training.checkpoint import load_memories
+from r1zero.training.credit import weighed
 from r1zero.training.replay import (
     EPS,
+    Draw,
     Memory,
     draw,
     log_priority,
     read_memories,
     remember,
     replay_metrics,
+    shared_out,
     write_memories,
 )
 
@@ -129,6 +133,22 @@ def test_a_damaged_memory_names_the_checkpoint_and_the_remedy(tmp_path):
     with pytest.raises(ValueError, match=r"step-000004 is damaged .*remove it to continue from the one before"):
         load_memories(tmp_path, 4)
     assert load_memories(tmp_path, 2) == ()
+
+
+def test_replayed_groups_count_in_the_normaliser_and_their_weights_carry_the_factor():
+    """Dr. GRPO with M = 10 over two fresh groups and one replayed, two responses each: 1/60, and half of that."""
+    fresh = [group("x", 0.5, -0.5), group("y", 0.5, -0.5)]
+    (part,) = shared_out([Draw(MEMORIES[0], 0.5)], [fresh])
+    weights = [made.weights for made in weighed(part, OBJECTIVES["dr_grpo"], 10)]
+    assert weights == [(1 / 60,) * 2, (1 / 60,) * 2, (1 / 120,) * 2]
+
+
+def test_draws_are_shared_out_over_the_optimizer_steps():
+    fresh = [[group("x", 0.5, -0.5)], [group("y", 0.5, -0.5)]]
+    parts = shared_out([Draw(memory, 1.0) for memory in MEMORIES], fresh)
+    assert [[g.problem_id for g in part] for part in parts] == [["x", "a", "c"], ["y", "b"]]
+    assert [[g.problem_id for g in part] for part in shared_out([Draw(MEMORIES[0], 1.0)], [])] == [["a"]]
+    assert shared_out([], []) == [[]]
 
 
 def test_metrics_say_how_much_was_replayed_and_how_old_it_was():
