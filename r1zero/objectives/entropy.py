@@ -43,6 +43,7 @@ def entropy_threshold(entropies_N: Tensor, share: float) -> float:
 
     share = 0.2 keeps the forking fifth of the tokens (arXiv:2506.01939); 1 keeps all.
 
+    >>> import torch
     >>> entropy_threshold(torch.tensor([0.0, 0.1, 2.0, 1.0]), 0.5)
     1.0
     """
