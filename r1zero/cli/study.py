@@ -1,0 +1,102 @@
+"""`r1zero study`: a named experiment over seeds, with its statistic and its verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from r1zero.cli.recipes import load_recipe
+from r1zero.cli.verb import Arguments, Option, Verb
+from r1zero.config import TrainConfig, build, merge, nearest, nested
+
+SEEDS = 5
+
+
+def run(arguments: Arguments) -> int:
+    """Make the runs that are missing, then say what all of them show; 1 when some did not get to their last step."""
+    from r1zero.experiments.studies import STUDIES
+    from r1zero.experiments.studies.design import check_overrides
+
+    name = arguments.positionals[0]
+    if name not in STUDIES:
+        raise ValueError(f"unknown study {name!r}: {nearest(name, STUDIES)}")
+    study = STUDIES[name]
+    check_overrides(study, arguments.overrides)
+    num_seeds, parallel = arguments.count("seeds", SEEDS), arguments.count("parallel", 0) or None
+    home = Path(arguments.overrides.get("run.dir") or f"runs/{study.name}")
+    finished = True
+    if not arguments.has("read"):
+        recipe = arguments.positionals[1] if len(arguments.positionals) > 1 else study.recipe
+        finished = make_runs(study.name, resolved(recipe, arguments), home, num_seeds, parallel)
+    show(study.name, home, as_json=arguments.has("json"))
+    return 0 if finished else 1
+
+
+def resolved(recipe: str, arguments: Arguments) -> TrainConfig:
+    """The config of every run, but for its objective, seed and directory."""
+    return build(TrainConfig, merge(load_recipe(recipe, "train"), nested(arguments.overrides)))
+
+
+def make_runs(name: str, config: TrainConfig, home: Path, num_seeds: int, parallel: int | None) -> bool:
+    """Every run that is not there yet; whether all got to their last step."""
+    from r1zero.experiments.launch import run_all
+    from r1zero.experiments.studies import STUDIES
+    from r1zero.experiments.studies.design import arm_configs, check_factors
+    from r1zero.experiments.watch import RunsProgress
+
+    check_factors(STUDIES[name], config.objective)
+    with RunsProgress() as progress:
+        runs = run_all(arm_configs(STUDIES[name], config, home, num_seeds), parallel=parallel, progress=progress)
+    return all(run.finished for run in runs)
+
+
+def show(name: str, home: Path, *, as_json: bool) -> None:
+    """What the finished runs say: on the terminal or as JSON, and in HOME/study.json and HOME/report.html."""
+    from rich.console import Console
+
+    from r1zero.experiments.studies import STUDIES
+    from r1zero.experiments.studies.design import gather
+    from r1zero.experiments.studies.length_bias import analyse, measure
+    from r1zero.reports.study import render, write_study
+    from r1zero.store import jsonable, write_atomically
+
+    gathered = gather(STUDIES[name], home)
+    measured = measure(gathered)
+    result = analyse(gathered, measured)
+    text = json.dumps(jsonable(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(home / "study.json", text.encode())
+    page = write_study(gathered, measured, result, home / "report.html")
+    if as_json:
+        print(text, end="")
+        return
+    Console().print(render(result))
+    print(page)
+
+
+VERB = Verb(
+    name="study",
+    summary="a named experiment over seeds, with its statistic and its verdict",
+    usage="NAME [RECIPE] [--section.key VALUE ...]",
+    run=run,
+    positionals=(1, 2),
+    options=(
+        Option("seeds", "N", f"runs of each arm, of seeds seed, seed+1, ... (default: {SEEDS})"),
+        Option("parallel", "K", "runs at once; by default as many as there are CPU cores, and 1 on a GPU"),
+        Option("read", "", "make no runs: read those that are finished in the directory"),
+        Option("json", "", "print the result as JSON"),
+    ),
+    config_type=TrainConfig,
+    details="""
+NAME is length-bias: which of GRPO's two divisions, by the response's length and by the group's standard deviation,
+moves the lengths of right and wrong answers. Four arms (grpo, grpo_no_std, grpo_no_length, dr_grpo) of N seeds each.
+
+RECIPE is what all runs share; by default the shipped length_bias. Runs go to DIR/ARM/seed-K (--run.dir DIR, by default
+runs/NAME), the result to DIR/study.json and DIR/report.html. What is finished there is kept and what was interrupted is
+continued, so the same command resumes, and one with more seeds adds to it.
+
+  r1zero study length-bias
+  r1zero study length-bias --seeds 8                       three more seeds than before
+  r1zero study length-bias --read --json                   the result once more
+  r1zero study length-bias quickstart --model.path Qwen/Qwen2.5-Math-1.5B --template.name r1 --run.dir runs/qwen
+""",
+)

@@ -1,0 +1,115 @@
+"""A 2 x 2 experiment over seeds: what each factor does on average, and whether they depend on each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from r1zero.analysis.statistics import (
+    Interval,
+    holm,
+    mean_interval,
+    minimum_detectable_effect,
+    show_p,
+    sign_flip_test,
+    t_test,
+)
+
+Cell = tuple[bool, bool]  # first factor on, second factor on
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One contrast of one outcome: a value a seed, and what they say together."""
+
+    factor: str
+    answers: str  # "right" or "wrong"
+    where: str  # which lengths: "training", "held-out", ...
+    by_seed: tuple[float, ...]  # tokens; seeds where it is undefined are left out
+    interval: Interval  # Student's t over seeds
+    p_value: float  # of the t-test
+    sign_flip_p: float
+    detectable: float  # tokens: the effect found with 80 % probability, were it there
+    holm_p: float = math.nan  # corrected over the family; NaN outside the family
+
+    @property
+    def found(self) -> bool:
+        return self.holm_p < 0.05
+
+    @property
+    def hinted(self) -> bool:
+        """Whether the interval alone leaves 0 out."""
+        return not self.found and (self.interval.low > 0 or self.interval.high < 0)
+
+
+def contrasts(cells: Mapping[Cell, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Main effect of the first factor, of the second, and their interaction, for each seed.  Cells are [seeds].
+
+        first = ((y11 - y01) + (y10 - y00)) / 2     second = ((y11 - y10) + (y01 - y00)) / 2
+        interaction = (y11 - y01) - (y10 - y00)     what the first factor does more where the second is on
+
+    >>> y = {(False, False): np.array([1.0]), (False, True): np.array([1.0]), (True, False): np.array([4.0])}
+    >>> [float(c[0]) for c in contrasts(y | {(True, True): np.array([6.0])})]
+    [4.0, 1.0, 2.0]
+    """
+    with_second = cells[True, True] - cells[False, True]
+    without_second = cells[True, False] - cells[False, False]
+    second = ((cells[True, True] - cells[True, False]) + (cells[False, True] - cells[False, False])) / 2
+    return (with_second + without_second) / 2, second, with_second - without_second
+
+
+def effect(factor: str, answers: str, where: str, by_seed: Sequence[float] | np.ndarray) -> Effect:
+    """The contrast with its interval, tests and power; not yet corrected for the others."""
+    values = np.asarray(by_seed, float)
+    values = values[np.isfinite(values)]
+    spread = float(values.std(ddof=1)) if values.size > 1 else math.nan
+    return Effect(
+        factor,
+        answers,
+        where,
+        tuple(values.tolist()),
+        mean_interval(values),
+        t_test(values),
+        sign_flip_test(values) if values.size else math.nan,
+        minimum_detectable_effect(spread, values.size),
+    )
+
+
+def with_holm(effects: Sequence[Effect], family: Sequence[str]) -> tuple[Effect, ...]:
+    """The effects with Holm's correction over those whose `where` is in the family."""
+    inside = [index for index, one in enumerate(effects) if one.where in family]
+    corrected = dict(zip(inside, holm([effects[index].p_value for index in inside]), strict=True))
+    return tuple(replace(one, holm_p=corrected.get(index, math.nan)) for index, one in enumerate(effects))
+
+
+def clause(one: Effect) -> str:
+    """What one contrast says, as part of a sentence."""
+    size = f"{tokens(one.interval)} tokens"
+    if len(one.by_seed) < 2:
+        return f"{one.answers} answers {size}, and nothing can be said of the spread over seeds"
+    if one.found:
+        verb = "lengthens" if one.interval.estimate > 0 else "shortens"
+        return f"{verb} {one.answers} answers: {size} ({show_p(one.holm_p)} after Holm's correction)"
+    if one.hinted:
+        alone = f"{show_p(one.p_value)} by itself"
+        kept = "" if math.isnan(one.holm_p) else f", {show_p(one.holm_p)} after Holm's correction"
+        return f"may move {one.answers} answers: {size} ({alone}{kept})"
+    power = f"; it could have seen {one.detectable:.1f}" if math.isfinite(one.detectable) else ""
+    return f"no effect on {one.answers} answers found: {size}{power}"
+
+
+def tokens(value: Interval | float, spec: str = "+.1f") -> str:
+    """A signed number of tokens; what rounds to nothing has no sign.
+
+    >>> tokens(Interval(2.31, -0.1, 4.7)), tokens(-3.0), tokens(0.01), tokens(float("nan"))
+    ('+2.3 [−0.1, +4.7]', '−3.0', '0.0', '–')
+    """
+    if isinstance(value, Interval):
+        return f"{tokens(value.estimate, spec)} [{tokens(value.low, spec)}, {tokens(value.high, spec)}]"
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:{spec}}"
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")
