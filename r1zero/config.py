@@ -38,10 +38,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    name: Literal["countdown"] = knob("countdown", "what is asked")
+    name: Literal["countdown", "math", "gsm8k"] = knob("countdown", "what is asked: countdown, math or gsm8k")
     path: str | None = knob(
         None,
-        "a parquet or jsonl file, or a Hub id, with columns `nums` and `target`; without it problems are generated",
+        "a parquet or jsonl file, or a Hub id OWNER/NAME[:CONFIG]: for countdown with columns `nums` and `target` "
+        "(without it problems are generated), for math and gsm8k with a question and an answer",
     )
     split: str = knob("train", "the Hub split to read when `path` is a Hub id")
     num_numbers: tuple[int, ...] = knob((3,), "how many numbers a generated problem has; one of these at random")
@@ -333,14 +334,26 @@ class EvalConfig:
     """`r1zero eval`: how good a model is on held-out problems."""
 
     seed: int = knob(0, "all randomness of sampling derives from it")
-    num_problems: int = knob(512, "problems of each suite")
-    samples: int = knob(1, "responses per problem (k of avg@k and pass@k)")
+    num_problems: int = knob(
+        0, "problems of each benchmark, its first ones; 0 is all of a benchmark or file, and 512 generated ones"
+    )
+    samples: int = knob(1, "responses per problem (k of avg@k, pass@k and maj@k)")
+    data: str = knob(
+        "", "a directory with the benchmarks as parquet or jsonl files; without it R1ZERO_DATA, then the Hub"
+    )
+    answer_format: str = knob(
+        "", "the rule that finds the answer in a response; without it the template's own, as in training"
+    )
     held_out_only: bool = knob(
         False, "of a file, ask only the problems that training on the same file would hold out; else its first ones"
     )
     device: str = knob("auto", "cpu, cuda or cuda:N; auto takes a GPU if there is one")
     threads: int = knob(0, "CPU threads of torch; 0 leaves torch's choice")
-    out: str = knob("", "a directory for the rollouts and the config; without it only the table is printed")
+    out: str = knob(
+        "",
+        "a directory for the rollouts and the config, from which a killed evaluation continues; without it only "
+        "the table is printed",
+    )
     model: ModelConfig = knob(ModelConfig, "who is asked")
     task: TaskConfig = knob(TaskConfig, "what is asked")
     template: TemplateConfig = knob(TemplateConfig, "how it is asked")
@@ -349,8 +362,13 @@ class EvalConfig:
     verb: typing.ClassVar[str] = "eval"
 
     def __post_init__(self) -> None:
-        _require(self.num_problems >= 1, "num_problems", self.num_problems, "at least 1")
+        _require(self.num_problems >= 0, "num_problems", self.num_problems, "at least 1, or 0 for all")
         _require(self.samples >= 1, "samples", self.samples, "at least 1")
+        if self.samples > 1 and self.sampling.temperature == 0:
+            raise ValueError(
+                f"samples={self.samples} with sampling.temperature=0: greedy responses are all alike; ask for one, or "
+                "raise the temperature"
+            )
         _require(self.sampling.max_tokens >= 1, "sampling.max_tokens", self.sampling.max_tokens, "at least 1")
 
 

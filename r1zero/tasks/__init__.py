@@ -7,8 +7,9 @@ from typing import Protocol
 
 from r1zero.config import TaskConfig, nearest
 from r1zero.records import Problem
-from r1zero.tasks import datafiles
+from r1zero.tasks import benchmarks, datafiles
 from r1zero.tasks.countdown import GeneratedCountdown, Split
+from r1zero.tasks.mathematics import read_mathematics
 
 
 class Task(Protocol):
@@ -29,7 +30,25 @@ def build_countdown(config: TaskConfig, seed: int, whole_file: bool) -> Task:
     return datafiles.read_countdown(config.path, config.split, seed=seed, whole_file=whole_file)
 
 
-TASKS: dict[str, Callable[[TaskConfig, int, bool], Task]] = {"countdown": build_countdown}
+def build_math(config: TaskConfig, seed: int, whole_file: bool) -> Task:
+    """Questions with a mathematical answer from a file or Hub data set, which must be given."""
+    if config.path is None:
+        raise ValueError("task math needs task.path: a parquet or jsonl file, or a Hub id, with problem and answer")
+    return read_mathematics(config.path, config.split, name="math", seed=seed, whole_file=whole_file)
+
+
+def build_gsm8k(config: TaskConfig, seed: int, whole_file: bool) -> Task:
+    """GSM8K's training set (its test set is a benchmark), or a file in its form."""
+    file = benchmarks.find_file("gsm8k_train")
+    path = config.path or (str(file) if file else benchmarks.BENCHMARKS["gsm8k"].hub)
+    return read_mathematics(path, config.split, name="gsm8k", seed=seed, whole_file=whole_file)
+
+
+TASKS: dict[str, Callable[[TaskConfig, int, bool], Task]] = {
+    "countdown": build_countdown,
+    "math": build_math,
+    "gsm8k": build_gsm8k,
+}
 
 
 def build_task(config: TaskConfig, seed: int, *, whole_file: bool = False) -> Task:

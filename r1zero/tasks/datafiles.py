@@ -27,13 +27,21 @@ def read_rows(path: str, split: str, columns: Sequence[str]) -> pl.DataFrame:
 
     Raises ValueError for a missing or unreadable file, a missing column (naming those there are) and an empty table.
     """
-    table = _read_hub(path, split) if _is_hub_id(path) else _read_file(Path(path))
+    table = read_table(path, split)
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}: it has {', '.join(table.columns) or 'none'}")
     if table.is_empty():
         raise ValueError(f"{path} holds no rows: give a data set with at least one problem")
     return table.select(columns)
+
+
+def read_table(path: str, split: str) -> pl.DataFrame:
+    """A whole parquet or jsonl file, or a Hub data set's split; `OWNER/NAME:CONFIG` names one of its configurations.
+
+    Raises ValueError for a missing or unreadable file.
+    """
+    return _read_hub(path, split) if _is_hub_id(path) else _read_file(Path(path))
 
 
 def _is_hub_id(path: str) -> bool:
@@ -59,8 +67,9 @@ def _read_hub(path: str, split: str) -> pl.DataFrame:
         import datasets
     except ImportError:
         raise ValueError(f"reading {path!r} from the Hub needs the extra `hub`: pip install 'r1zero[hub]'") from None
+    name, _, configuration = path.partition(":")
     try:
-        return datasets.load_dataset(path, split=split).to_polars()
+        return datasets.load_dataset(name, configuration or None, split=split).to_polars()
     except (ValueError, OSError, ConnectionError) as error:
         raise ValueError(
             f"Hub data set {path!r}, split {split!r}, cannot be read: {str(error).splitlines()[0]}"
