@@ -75,6 +75,16 @@ def build_objective(config: ObjectiveConfig) -> Objective:
     return replace(OBJECTIVES[config.name], **overrides)
 
 
+def shadow_row(name: str) -> Objective:
+    """The row whose gradient is looked at beside the chosen one's.  Raises ValueError where that cannot be had."""
+    if name not in OBJECTIVES:
+        raise ValueError(f"objective.shadow={name!r}: {nearest(name, OBJECTIVES)}")
+    row = OBJECTIVES[name]
+    if row.critic or row.normalizer == "microbatch_tokens":
+        raise ValueError(f"objective.shadow={name!r}: it needs a value head or a split of its own")
+    return row
+
+
 def likelihood_loss(tokens: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted negative log-likelihood, in nats: what pretraining and supervised fine-tuning minimise.
 

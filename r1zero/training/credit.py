@@ -15,8 +15,33 @@ from torch.nn.utils.rnn import pad_sequence
 from r1zero.objectives import BatchSize, Objective
 from r1zero.objectives.divergence import ESTIMATORS
 from r1zero.objectives.entropy import entropy_threshold
+from r1zero.records import Rollout
 from r1zero.training.batching import Group, PerToken
 from r1zero.training.ranks import rows_of_all, total
+
+
+def as_group(rollouts: list[Rollout], *, masked: bool = False) -> Group:
+    """One problem's rollouts, as the learner needs them; `masked` leaves out those cut at the limit."""
+    prompt = rollouts[0].prompt
+    return Group(
+        prompt.problem.id,
+        prompt.token_ids,
+        responses=tuple(r.response.token_ids for r in rollouts),
+        advantages=(0.0,) * len(rollouts),
+        rewards=tuple(r.reward for r in rollouts),
+        correct=tuple(r.grade.correct for r in rollouts),
+        left_out=tuple(r.response.finish_reason == "length" for r in rollouts) if masked else None,
+        sampler_logprobs=tuple(r.response.logprobs for r in rollouts),
+    )
+
+
+def with_advantages(rollouts_PG: list[list[Rollout]], groups: list[Group]) -> list[Rollout]:
+    """All rollouts of a step in a row, each with its advantage."""
+    return [
+        replace(rollout, advantage=advantage)
+        for rollouts, group in zip(rollouts_PG, groups, strict=True)
+        for rollout, advantage in zip(rollouts, group.advantages, strict=True)
+    ]
 
 
 def credited(groups: Sequence[Group], objective: Objective) -> list[Group]:

@@ -20,13 +20,14 @@ from typing import Any, Protocol
 import torch
 
 from r1zero.analysis.metrics import LengthReference, length_reference, rollout_metrics
-from r1zero.config import TrainConfig, nearest, to_dict
+from r1zero.config import TrainConfig, to_dict
 from r1zero.engines import build_engine
 from r1zero.evaluation.ask import Asked, ask
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
-from r1zero.objectives import OBJECTIVES, Objective, build_objective
+from r1zero.objectives import build_objective
 from r1zero.objectives.entropy import EntropyControl
+from r1zero.objectives.family import shadow_row
 from r1zero.records import Problem, Rollout
 from r1zero.store import Split, append_metrics, part_path, truncate_after, write_config, write_rollouts
 from r1zero.tasks import build_task
@@ -34,7 +35,7 @@ from r1zero.tasks.templates import load_template
 from r1zero.training.batching import Group, split_evenly
 from r1zero.training.checkpoint import checkpoint_steps, load_checkpoint, load_memories, save_checkpoint
 from r1zero.training.choice import Choices, choice_metrics, choose, learned
-from r1zero.training.credit import credited, weighed, with_gradient, with_shadows
+from r1zero.training.credit import as_group, credited, weighed, with_advantages, with_gradient, with_shadows
 from r1zero.training.dynamic import gather
 from r1zero.training.learner import Learner, NonFiniteError
 from r1zero.training.replay import (
@@ -87,7 +88,7 @@ class Trainer:
         self.objective = build_objective(config.objective)
         self.objective.check_group(config.responses_per_problem)
         check_replay(config, self.objective)
-        self.shadows = {name: shadow_of(name) for name in config.objective.shadow}
+        self.shadows = {name: shadow_row(name) for name in config.objective.shadow}
         self.entropy = EntropyControl(self.objective.entropy_coef, self.objective.entropy_target)
         self.template = load_template(config.template.name)
         self.task = build_task(config.task, config.seed, whole_file=config.evaluation.path is not None)
@@ -298,40 +299,6 @@ class Trainer:
         log.info(message)
         if self.progress:
             self.progress.note(message)
-
-
-def shadow_of(name: str) -> Objective:
-    """The row whose gradient is looked at beside the chosen one's.  Raises ValueError where that cannot be had."""
-    if name not in OBJECTIVES:
-        raise ValueError(f"objective.shadow={name!r}: {nearest(name, OBJECTIVES)}")
-    row = OBJECTIVES[name]
-    if row.critic or row.normalizer == "microbatch_tokens":
-        raise ValueError(f"objective.shadow={name!r}: it needs a value head or a split of its own")
-    return row
-
-
-def with_advantages(rollouts_PG: list[list[Rollout]], groups: list[Group]) -> list[Rollout]:
-    """All rollouts of a step in a row, each with its advantage."""
-    return [
-        replace(rollout, advantage=advantage)
-        for rollouts, group in zip(rollouts_PG, groups, strict=True)
-        for rollout, advantage in zip(rollouts, group.advantages, strict=True)
-    ]
-
-
-def as_group(rollouts: list[Rollout], *, masked: bool = False) -> Group:
-    """One problem's rollouts, as the learner needs them; `masked` leaves out those cut at the limit."""
-    prompt = rollouts[0].prompt
-    return Group(
-        prompt.problem.id,
-        prompt.token_ids,
-        responses=tuple(r.response.token_ids for r in rollouts),
-        advantages=(0.0,) * len(rollouts),
-        rewards=tuple(r.reward for r in rollouts),
-        correct=tuple(r.grade.correct for r in rollouts),
-        left_out=tuple(r.response.finish_reason == "length" for r in rollouts) if masked else None,
-        sampler_logprobs=tuple(r.response.logprobs for r in rollouts),
-    )
 
 
 def _held_out_problems(config: TrainConfig) -> list[Problem]:
