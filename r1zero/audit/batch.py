@@ -69,6 +69,11 @@ class LossUnderAudit(Protocol):
         """Whether it can be given responses padded on the left."""
         ...
 
+    @property
+    def note(self) -> str:
+        """What a reader must know of how it is audited; "" for nothing."""
+        ...
+
     def token_weights(self, batch: ProbeBatch) -> Tensor:
         """How hard each token's log-probability is pushed up: -d loss / d log pi, over all micro-batches.  -> [B, T]"""
         ...

@@ -28,6 +28,17 @@ class ObjectiveUnderAudit:
     def name(self) -> str:
         return self.objective.name
 
+    @property
+    def note(self) -> str:
+        notes = []
+        if self.objective.critic:
+            notes.append(f"its value head is held to expect {VALUE:g} everywhere")
+        if self.objective.power_end is not None:
+            notes.append(f"audited at its first step, with power {self.objective.power:g}")
+        if self.objective.overlong != "keep":
+            notes.append("its treatment of overlong responses acts on rewards and is left out")
+        return "; ".join(notes)
+
     def token_weights(self, batch: ProbeBatch) -> Tensor:
         objective = self.objective.at(0.0)
         advantages_PG, advantages_BT = self._advantages(objective, batch)

@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import io
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from torch import Tensor
 from r1zero.audit.batch import LossUnderAudit, ProbeBatch, pushed_up, split_rows
 from r1zero.audit.own import ObjectiveUnderAudit
 from r1zero.audit.probes import mixed_batch
+from r1zero.audit.resemblance import off_policy
 from r1zero.objectives import OBJECTIVES, Objective
 
 TOKEN = 1  # what every sampled token is; the model is never run
@@ -40,6 +42,7 @@ class TrlLoss:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of GRPOConfig
     trainer: str = "grpo"  # or "gmpo"
     pads_left: bool = False  # TRL pads responses on the right
+    note: str = ""
 
     def token_weights(self, batch: ProbeBatch) -> Tensor:
         parts = batch.parts
@@ -113,7 +116,7 @@ class Agreement:
         if worst < 1e-6:
             return "agrees"
         if self.explained < 1e-6:
-            return f"agrees but for eps {TRL_EPS:g} instead of {OWN_EPS:g}"
+            return "agrees but for eps (TRL 1e-4, r1zero 1e-6)"
         return f"differs by {self.explained:.1g}"
 
 
@@ -133,7 +136,7 @@ def agreement(pair: Counterpart, group_size: int, max_tokens: int) -> Agreement:
     batch = mixed_batch(group_size, max_tokens)
     kinds = (
         batch,
-        replace(batch, log_ratio_BT=_scattered_ratios(*batch.size)),
+        off_policy(batch),
         replace(batch, microbatches=split_rows(batch.size[0], 2)),
     )
     own = ObjectiveUnderAudit(pair.objective)
@@ -141,20 +144,10 @@ def agreement(pair: Counterpart, group_size: int, max_tokens: int) -> Agreement:
         weights = [(probe, pair.trl.token_weights(probe), own.token_weights(probe)) for probe in kinds]
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:  # TRL refuses, or has changed
         text = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-        nan = float("nan")
-        return Agreement(own.name, shown, nan, nan, nan, nan, pair.note, text)
-    on_policy, off_policy, split = (_gap(theirs_BT, ours_BT) for _, theirs_BT, ours_BT in weights)
+        return Agreement(own.name, shown, math.nan, math.nan, math.nan, math.nan, pair.note, text)
+    gaps = [_gap(theirs_BT, ours_BT) for _, theirs_BT, ours_BT in weights]
     rest = [_gap(theirs_BT, _with_their_eps(ours_BT, probe, pair.objective)) for probe, theirs_BT, ours_BT in weights]
-    return Agreement(own.name, shown, on_policy, off_policy, split, max(rest), pair.note)
-
-
-def _scattered_ratios(count: int, width: int) -> Tensor:
-    """Log ratios of single tokens between -0.5 and 0.5 about response means between -0.01 and 0.01.  [B, T]
-
-    So token clips, sequence clips and both their insides are met.
-    """
-    mean_B1 = 0.01 * torch.sin(torch.arange(count, dtype=torch.float64) * 2.4)[:, None]
-    return mean_B1 + 0.49 * torch.sin(torch.arange(count * width, dtype=torch.float64).reshape(count, width) * 1.7)
+    return Agreement(own.name, shown, gaps[0], gaps[1], gaps[2], max(rest), pair.note)
 
 
 def losses_of_trl(names: Sequence[str] | None = None) -> list[LossUnderAudit]:

@@ -47,6 +47,7 @@ class UserLoss:
     name: str
     function: Callable[[UserBatch], Tensor]
     pads_left: bool = True
+    note: str = ""
 
     def token_weights(self, batch: ProbeBatch) -> Tensor:
         """Raises ValueError with the line of the user's file where its function fails."""

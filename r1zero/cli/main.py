@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from r1zero.cli import compare, evaluate, grade, help, pretrain, report, sft, study, train
+from r1zero.cli import audit, compare, evaluate, grade, help, pretrain, report, sft, study, train
 from r1zero.cli.arguments import parse
 from r1zero.cli.recipes import flat_recipe
 from r1zero.cli.verb import Verb
@@ -15,7 +15,17 @@ from r1zero.config import nearest
 
 VERBS: dict[str, Verb] = {
     verb.name: verb
-    for verb in (train.VERB, pretrain.VERB, sft.VERB, evaluate.VERB, report.VERB, compare.VERB, study.VERB, grade.VERB)
+    for verb in (
+        train.VERB,
+        pretrain.VERB,
+        sft.VERB,
+        evaluate.VERB,
+        report.VERB,
+        compare.VERB,
+        study.VERB,
+        audit.VERB,
+        grade.VERB,
+    )
 }
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 

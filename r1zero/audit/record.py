@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from r1zero.audit.batch import LossUnderAudit
@@ -45,6 +45,7 @@ class Audit:
     invariances: Invariances
     clip: ClipCurve
     silent: SilentBeyond
+    note: str = ""  # what a reader must know of how it was audited
 
     @property
     def shift(self) -> str:
@@ -86,7 +87,8 @@ class Audit:
 
     def verdicts(self) -> list[str]:
         """What a reader should take away, most important first."""
-        return [*_of_length(self), *_of_difficulty(self), *_of_mechanics(self)]
+        notes = [f"Note: {self.note}."] if self.note else []
+        return [*_of_length(self), *_of_difficulty(self), *_of_mechanics(self), *notes]
 
 
 def audit(loss: LossUnderAudit, group_size: int = 8, max_tokens: int = 256) -> Audit:
@@ -95,6 +97,7 @@ def audit(loss: LossUnderAudit, group_size: int = 8, max_tokens: int = 256) -> A
         raise ValueError(f"--group-size {group_size}: an audit compares responses of a group, give at least 2")
     if max_tokens < SMALLEST_LIMIT:
         raise ValueError(f"--max-tokens {max_tokens}: give at least {SMALLEST_LIMIT}, the lengths probed are its parts")
+    silent = silent_beyond(loss, group_size, max_tokens)
     return Audit(
         name=loss.name,
         group_size=group_size,
@@ -104,9 +107,16 @@ def audit(loss: LossUnderAudit, group_size: int = 8, max_tokens: int = 256) -> A
         difficulty=difficulty(loss, group_size, max_tokens),
         rewards=reward_response(loss, group_size, max_tokens),
         invariances=invariances(loss, group_size, max_tokens),
-        clip=clip_curve(loss, group_size, max_tokens, RATIOS),
-        silent=silent_beyond(loss, group_size, max_tokens),
+        clip=clip_curve(loss, group_size, max_tokens, _with_edges(silent)),
+        silent=silent,
+        note=loss.note,
     )
+
+
+def _with_edges(silent: SilentBeyond) -> tuple[float, ...]:
+    """RATIOS, and both sides of every edge between them, so that a curve drops where the loss does."""
+    edges = [edge for edge in astuple(silent) if RATIOS[0] < edge < RATIOS[-1]]
+    return tuple(sorted({*RATIOS, *(edge * (1 + side) for edge in edges for side in (-1e-5, 1e-5))}))
 
 
 def as_dict(found: Audit) -> dict[str, Any]:
@@ -118,14 +128,15 @@ def as_dict(found: Audit) -> dict[str, Any]:
     values = asdict(found) | {word: getattr(found, word) for word in words}
     values["classification"] |= {"label": found.classification.label}
     values["difficulty"] |= {"by_accuracy": weights}
-    return _finite(values | {"verdicts": found.verdicts()})
+    return finite(values | {"verdicts": found.verdicts()})
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with None for numbers that JSON has no word for."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -156,8 +167,8 @@ def _of_length(found: Audit) -> list[str]:
         return ["No length bias: a token weighs the same however long its response or any other is."]
     if name == "1 over batch tokens":
         return [
-            "Tokens of one step weigh the same however long their response; a step of long responses gives each token "
-            "less, so a ratio estimator, nearly unbiased over many problems."
+            "Tokens of one step weigh the same however long their response; among long responses each weighs less: "
+            "a ratio estimator, nearly unbiased when a step holds many problems."
         ]
     if name == "1 over micro-batch tokens":
         return [
