@@ -5,15 +5,17 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs/quickstart
 SEED   ?= 0
 
-.PHONY: help install quickstart test test-slow check bench seeds clean
+.PHONY: help install quickstart test test-slow test-trl check bench seeds study clean
 
 help:
 	@echo "make quickstart   install, train the shipped model with Dr. GRPO and with GRPO, compare, report"
 	@echo "make test         install what tests need and run them"
 	@echo "make test-slow    the long tests"
+	@echo "make test-trl     install TRL and set its losses beside ours"
 	@echo "make check        formatting, lint, types"
 	@echo "make bench        speed and memory against other implementations (installs TRL)"
 	@echo "make seeds        the quickstart's Dr. GRPO run in five seeds"
+	@echo "make study        which of GRPO's two divisions moves length: 4 arms in five seeds"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -40,11 +42,18 @@ quickstart: $(VENV)/.installed
 seeds: $(VENV)/.installed
 	$(BIN)/r1zero train quickstart --objective.name dr_grpo --seeds 5 --run.dir $(RUNS)/five-seeds
 
+study: $(VENV)/.installed
+	$(BIN)/r1zero study length-bias
+
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
+
+test-trl: $(VENV)/.installed-test $(VENV)/.installed-bench
+	$(BIN)/python -m pytest tests/audit/test_trl_losses.py
+	$(BIN)/r1zero audit --against trl
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def overview(verbs: Iterable[Verb], version: str) -> str:
 def page(verb: Verb, recipe: Mapping[str, Any], recipe_name: str) -> str:
     """What `r1zero VERB --help` prints; `recipe` holds the values, by full name, that a recipe gives."""
     lines = [f"usage: r1zero {verb.name} {verb.usage}", "", *_wrap(verb.summary, 0)]
-    for paragraph in verb.details.strip().split("\n\n"):
+    for paragraph in verb.details.strip("\n").split("\n\n"):
         lines += ["", *(_wrap(paragraph, 0) if not paragraph.startswith("  ") else paragraph.splitlines())]
     lines += ["", "options"]
     for option in (*verb.options, *EVERYWHERE):
