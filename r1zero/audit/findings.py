@@ -22,7 +22,7 @@ class BesideTrl:
 
     version: str
     agreements: tuple[Agreement, ...]
-    without: tuple[str, ...]  # rows that TRL has no counterpart for
+    without: tuple[str, ...]  # rows without a counterpart in TRL's GRPO trainers
     audits: tuple[Audit, ...]
 
 
