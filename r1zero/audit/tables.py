@@ -73,7 +73,8 @@ def agreements(rows: Sequence[Agreement], without: Sequence[str], version: str) 
         rest = max(row.explained for row in rows if not row.failure)
         blocks.append(Text(f"eps: at most {worst:.1e} of the largest weight; with TRL's constant {rest:.0e} is left."))
     if without:
-        line = f"Without a counterpart in TRL's GRPO trainers (RLOOTrainer, another one, is not run): {', '.join(without)}."
+        unrun = "Without a counterpart in TRL's GRPO trainers (RLOOTrainer, another one, is not run)"
+        line = f"{unrun}: {', '.join(without)}."
         blocks.append(Text(line, style="dim"))
     return Group(*blocks)
 
