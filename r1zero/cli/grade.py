@@ -6,90 +6,123 @@ import contextlib
 import json
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from r1zero.cli.grade_summary import Tally, show
 from r1zero.cli.verb import Arguments, Option, Verb
-from r1zero.grading import EXTRACTORS, fault, grade
+from r1zero.grading import EXTRACTORS, VERIFIERS
+from r1zero.grading.batch import Submission, grade_many
+from r1zero.grading.pool import num_cores
+from r1zero.grading.second_opinion import GRADERS, second_opinions
 from r1zero.records import Grade
 
-SHOWN_REASONS = 5
 
+@dataclass(frozen=True)
+class Line:
+    """One line of the file: a row, or what is wrong with it.
 
-@dataclass
-class Tally:
-    """What has been graded so far."""
+    Example: Line(number=7, row={"gold": "4", "response": "..."})
+    """
 
-    rows: int = 0
-    counts: Counter[str] = field(default_factory=Counter)  # correct, wrong, unformatted
-    reasons: Counter[str] = field(default_factory=Counter)
-    faulty_lines: int = 0
-
-    def add(self, verdict: Grade) -> None:
-        self.rows += 1
-        self.counts["correct" if verdict.correct else "wrong" if verdict.formatted else "unformatted"] += 1
-        if verdict.reason:
-            self.reasons[verdict.reason] += 1
+    number: int  # from 1
+    row: dict[str, Any]
+    fault: str = ""
 
 
 def run(arguments: Arguments) -> int:
-    """Grade every line; 2 when some line could not be graded (it is named on stderr and left out)."""
-    source, out = arguments.positionals[0], arguments.options.get("out")
-    answer_format = arguments.options.get("answer-format")
+    """Grade every line; 1 when some line could not be graded (it is named on stderr and left out)."""
+    source, out, also = arguments.positionals[0], arguments.options.get("out"), arguments.options.get("also")
+    workers = arguments.count("workers", num_cores())
+    submission_of = partial(submit, rule=arguments.options.get("rule"), task=arguments.options.get("task"))
     tally = Tally()
-    with opened(source) as lines, written(out) as rows:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row, verdict = grade_line(line, answer_format)
-            except ValueError as error:
-                tally.faulty_lines += 1
-                print(f"r1zero: {source}, line {number}: {error}", file=sys.stderr)
+    with opened(source) as texts, written(out) as rows, watched(texts, source, out) as seen:
+        verdicts = grade_many(read_lines(seen), submission_of, workers=workers)
+        for line, verdict, second in with_second(verdicts, submission_of, also, workers):
+            if isinstance(verdict, ValueError):
+                tally.add_fault(line.number)
+                print(f"r1zero: {source}, line {line.number}: {verdict}", file=sys.stderr)
                 continue
             tally.add(verdict)
-            rows.write(json.dumps({**row, **asdict(verdict)}) + "\n")
+            graded = {**line.row, **asdict(verdict)}
+            if also:
+                graded[also.replace("-", "_")] = second
+            if second is not None:
+                tally.add_second(line.number, " or ".join(golds_of(line.row)), verdict, second)
+            rows.write(json.dumps(graded) + "\n")
     if not tally.rows and not tally.faulty_lines:
         raise ValueError(f"{source} holds no rows: give one JSON object a line, with `gold` and `response`")
-    show(tally, sys.stdout if out else sys.stderr, as_json=arguments.has("json"))
-    return 2 if tally.faulty_lines else 0
+    show(tally, sys.stdout if out else sys.stderr, also=also, as_json=arguments.has("json"))
+    return 1 if tally.faulty_lines else 0
 
 
-def grade_line(line: str, answer_format: str | None) -> tuple[dict[str, Any], Grade]:
-    """A row and its grade.  Raises ValueError saying what the row lacks."""
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"not JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    if "gold" not in row:
-        raise ValueError("no `gold`")
-    gold = row["gold"] if isinstance(row["gold"], str) else json.dumps(row["gold"])
-    task = row.get("task") or "countdown"
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows
+
+
+def read_lines(texts: Iterable[bytes | str]) -> Iterator[Line]:
+    """The rows of a jsonl file; blank lines are skipped."""
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:  # ValueError: no JSON, or no UTF-8
+            yield Line(number, {}, f"not JSON ({error})")
+            continue
+        yield Line(number, row) if isinstance(row, dict) else Line(number, {}, "not a JSON object")
+
+
+def submit(line: Line, *, rule: str | None = None, task: str | None = None) -> Submission:
+    """What of a line is to be graded.  Raises ValueError saying what the row lacks."""
+    if line.fault:
+        raise ValueError(line.fault)
+    row = line.row
+    golds = golds_of(row)
+    task = task or row.get("task") or ("countdown" if _is_countdown(row["gold"]) else "math")
     if row.get("response") is not None:
-        return row, grade(_text(row, "response"), gold, answer_format or format_of(row), task=task)
+        return Submission(_text(row, "response"), golds, rule or format_of(row), task)
     if "prediction" not in row:
         raise ValueError("neither `response` nor `prediction`")
-    if row["prediction"] is None:
-        return row, Grade(correct=False, formatted=False, extracted=None, reason="no prediction")
-    prediction = _text(row, "prediction")
-    reason = fault(prediction, gold, task=task)
-    return row, Grade(correct=not reason, formatted=True, extracted=prediction, reason=reason)
+    return Submission(None if row["prediction"] is None else _text(row, "prediction"), golds, None, task)
+
+
+def golds_of(row: dict[str, Any]) -> tuple[str, ...]:
+    """The accepted answers of a row as text; those with parts stay JSON.  Raises ValueError when there is none."""
+    if "gold" not in row:
+        raise ValueError("no `gold`")
+    golds = row["gold"] if isinstance(row["gold"], list) else [row["gold"]]
+    if not golds or None in golds:
+        raise ValueError("`gold` is empty")
+    return tuple(gold if isinstance(gold, str) else json.dumps(gold) for gold in golds)
 
 
 def format_of(row: dict[str, Any]) -> str:
     """The answer format a row states, else that of its template, else `any`."""
     if row.get("answer_format"):
         return str(row["answer_format"])
-    if row.get("template"):
-        from r1zero.tasks.templates import load_template
+    return _template_format(str(row["template"])) if row.get("template") else "any"
 
-        return load_template(str(row["template"])).answer_format
-    return "any"
+
+@cache
+def _template_format(template: str) -> str:
+    from r1zero.tasks.templates import load_template
+
+    try:
+        return load_template(template).answer_format
+    except ValueError as error:
+        raise ValueError(f"{error} (--rule says where the answer stands, whatever the template)") from None
+
+
+def _is_countdown(gold: Any) -> bool:
+    """Whether a gold states numbers and a target."""
+    if isinstance(gold, str) and gold.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            gold = json.loads(gold)
+    return isinstance(gold, dict) and "nums" in gold
 
 
 def _text(row: dict[str, Any], key: str) -> str:
@@ -101,17 +134,48 @@ def _text(row: dict[str, Any], key: str) -> str:
     raise ValueError(f"`{key}` is not text")
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Another grader
+
+
+def with_second(
+    verdicts: Iterable[tuple[Line, Grade | ValueError]], submission_of: Any, also: str | None, workers: int
+) -> Iterator[tuple[Line, Grade | ValueError, bool | None]]:
+    """Each verdict beside that of the other grader; None where it has no answer to judge, or is not asked."""
+    if also is None:
+        yield from ((line, verdict, None) for line, verdict in verdicts)
+        return
+    asked = (((line, verdict), *question(line, verdict, submission_of)) for line, verdict in verdicts)
+    for (line, verdict), second in second_opinions(asked, workers=workers):
+        yield line, verdict, second
+
+
+def question(line: Line, verdict: Grade | ValueError, submission_of: Any) -> tuple[str | None, tuple[str, ...]]:
+    """The answer and the golds another grader is asked about: mathematical ones, gold by gold without tolerances."""
+    if isinstance(verdict, ValueError) or submission_of(line).task == "countdown":
+        return None, ()
+    golds: list[str] = []
+    for gold in golds_of(line.row):
+        parts = json.loads(gold) if gold.startswith('{"answers"') else {"answers": [gold]}
+        golds += parts["answers"]
+    return verdict.extracted, tuple(golds)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[Iterator[str]]:
+def opened(source: str) -> Iterator[Iterable[bytes | str]]:
     """The lines of a file, or of stdin for "-"."""
     if source == "-":
-        yield iter(sys.stdin)
+        yield getattr(sys.stdin, "buffer", sys.stdin)
         return
     if not Path(source).exists():
         raise ValueError(f"no file {source}")
     if Path(source).is_dir():
         raise ValueError(f"{source} is a directory: give a jsonl file")
-    with open(source, encoding="utf-8", errors="replace") as handle:
+    with open(source, "rb") as handle:
         yield handle
 
 
@@ -133,41 +197,66 @@ def written(out: str | None) -> Iterator[TextIO]:
         part.unlink(missing_ok=True)
 
 
-def show(tally: Tally, out: TextIO, *, as_json: bool) -> None:
-    """How many rows fell where, and the commonest reasons."""
-    shares = {name: tally.counts[name] for name in ("correct", "wrong", "unformatted")}
-    reasons = tally.reasons.most_common(SHOWN_REASONS)
-    if as_json:
-        numbers = {"rows": tally.rows, **shares, "faulty_lines": tally.faulty_lines, "reasons": dict(reasons)}
-        print(json.dumps(numbers, indent=2), file=out)
+@contextlib.contextmanager
+def watched(texts: Iterable[bytes | str], source: str, out: str | None) -> Iterator[Iterable[bytes | str]]:
+    """The same lines, and a progress bar on stderr where that is a terminal and the rows go elsewhere."""
+    if not sys.stderr.isatty() or (out is None and sys.stdout.isatty()):
+        yield texts
         return
-    print(f"{tally.rows} rows: " + ", ".join(f"{count} {name}" for name, count in shares.items()), file=out)
-    for reason, count in reasons:
-        print(f"  {count:>6}  {reason}", file=out)
-    if tally.faulty_lines:
-        print(f"{tally.faulty_lines} lines could not be graded and are left out", file=out)
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("grade"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as progress:
+        total = None if source == "-" else Path(source).stat().st_size
+        bar = progress.add_task("grade", total=total, rows=0)
+
+        def counted() -> Iterator[bytes | str]:
+            for number, text in enumerate(texts, start=1):
+                progress.update(bar, advance=len(text), rows=number)
+                yield text
+
+        yield counted()
 
 
 VERB = Verb(
     name="grade",
     summary="grades answers in a jsonl file: rows gain correct, formatted, extracted and reason",
-    usage="FILE.jsonl [-o OUT.jsonl] [--answer-format NAME]",
+    usage="FILE.jsonl [-o OUT.jsonl] [--rule NAME] [--task NAME] [--workers N] [--also math-verify]",
     run=run,
     positionals=(1, 1),
     options=(
         Option("out", "FILE", "where the graded rows go (default: stdout, the counts then on stderr)", short="o"),
         Option(
-            "answer-format",
+            "rule",
             "NAME",
             "where the answer stands in a response, for all rows (default: the row's `answer_format`, else that of its "
-            "`template`, else `any`: the last box, <answer> tag or 'Answer: ' line)",
+            "`template`, else `any`: every place an answer may stand)",
             choices=tuple(EXTRACTORS),
+        ),
+        Option(
+            "task",
+            "NAME",
+            "how an answer is checked, for all rows (default: the row's `task`, else `countdown` where the gold has "
+            "`nums`, else `math`)",
+            choices=tuple(VERIFIERS),
+        ),
+        Option("workers", "N", "processes that grade at once, for files of more than 256 rows (default: the cores)"),
+        Option(
+            "also",
+            "NAME",
+            "ask another grader, too, in processes of its own: rows gain its verdict, and agreement, Cohen's kappa and "
+            "the rows that differ are printed",
+            choices=GRADERS,
         ),
         Option("json", "", "print the counts as JSON"),
     ),
     details="""
 Each line is a JSON object with `gold` and either `response` (the whole text a model wrote) or `prediction` (an answer
-alone). A Countdown gold is {"nums": [3, 8, 5], "target": 29}. FILE may be - for stdin. Lines that cannot be graded are
-named on stderr and left out, and the exit code is then 2.
+alone). A gold is an answer, a list of alternatives of which the best counts, or an object: {"nums": [3, 8, 5],
+"target": 29} for Countdown. FILE may be - for stdin.
+
+Rows keep their order. A line that cannot be graded is named on stderr and left out, and the exit code is then 1. An
+answer that is too much for a comparison's time (2 s) or memory is wrong, with the reason, and counted.
 """,
 )

@@ -82,14 +82,16 @@ def symbolic_equal(prediction: str, gold: str) -> bool:
 
 
 class Pool:
-    """Up to `size` grading processes at work at once, and one more that is warm.
+    """Up to `size` grading processes at work at once, and, with `spare`, one more that is warm.
 
     `target` is "module:function"; its arguments and its value go over the pipe as JSON.  `seconds` of processor time
     for one request, 0 for no limit; `memory` bytes likewise.
     """
 
-    def __init__(self, target: str, *, size: int = 1, seconds: float = SECONDS, memory: int = MEMORY):
-        self.target, self.size, self.seconds, self.memory = target, size, seconds, memory
+    def __init__(
+        self, target: str, *, size: int = 1, seconds: float = SECONDS, memory: int = MEMORY, spare: bool = True
+    ):
+        self.target, self.size, self.seconds, self.memory, self.spare = target, size, seconds, memory, spare
         self.counts = Counts()
         self._begin()
         _watch_over_pools()
@@ -115,10 +117,11 @@ class Pool:
             self._give_back(process)
 
     def close(self) -> None:
-        """End every process; the next call starts new ones."""
+        """End every process, for good; who still waits or calls is told so."""
         if os.getpid() != self._owner:
             return
         with self._lock:
+            self._closed = True
             processes, idle = list(self._all), list(self._idle)
             self._all.clear()
             self._idle.clear()
@@ -139,15 +142,17 @@ class Pool:
         return [process.process.pid for process in list(self._all)]
 
     def _begin(self) -> None:
-        self._owner = os.getpid()
+        self._owner, self._closed = os.getpid(), False
         self._slots = threading.Semaphore(self.size)
-        self._lock = threading.Lock()
+        self._lock: threading.Lock = threading.Lock()
         self._idle: list[Process] = []  # the last is the warmest
         self._all: set[Process] = set()
 
     def _take(self) -> Process:
-        """A process for the caller alone."""
+        """A process for the caller alone.  Raises OSError when there can be none."""
         with self._lock:
+            if self._closed:
+                raise OSError("the pool is closed")
             while self._idle:
                 process = self._idle.pop()
                 if process.alive:
@@ -162,7 +167,7 @@ class Pool:
         if worn:
             process.kill()
         with self._lock:
-            if process not in self._all:  # the pool was closed meanwhile
+            if self._closed:
                 process.close()
                 return
             if not worn and process.alive:
@@ -170,7 +175,7 @@ class Pool:
             else:
                 self._all.discard(process)
                 process.close()
-            if self.seconds and len(self._idle) < 2 and len(self._all) <= self.size:
+            if self.spare and len(self._idle) < 2 and len(self._all) <= self.size:
                 with contextlib.suppress(OSError):  # no room for a spare: the next call says so, if it needs one
                     self._idle.insert(0, self._new())
 

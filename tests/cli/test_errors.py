@@ -32,7 +32,7 @@ from r1zero.cli.verb import Verb
         ("sft", "no data to learn from"),
         ("grade gone.jsonl", "no file gone.jsonl"),
         ("grade .", ". is a directory"),
-        ("grade gone.jsonl --answer-format box", "did you mean boxed"),
+        ("grade gone.jsonl --rule box", "did you mean boxed"),
         ("compare one", "usage: r1zero compare RUN RUN"),
         ("compare one two", "one"),
     ],

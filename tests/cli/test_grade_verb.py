@@ -47,13 +47,11 @@ def test_the_format_is_the_flags_then_the_rows_then_its_templates(r1zero, tmp_pa
     )
     extracted = [json.loads(line)["extracted"] for line in r1zero("grade", source).out.splitlines()]
     assert extracted == ["3 * 8 + 5", "1", "3 * 8 + 5"]
-    extracted = [
-        json.loads(line)["extracted"] for line in r1zero("grade", source, "--answer-format", "r1").out.splitlines()
-    ]
+    extracted = [json.loads(line)["extracted"] for line in r1zero("grade", source, "--rule", "r1").out.splitlines()]
     assert extracted == [None, None, None]
 
 
-def test_faulty_lines_are_named_by_number_left_out_and_exit_with_2(r1zero, tmp_path):
+def test_faulty_lines_are_named_by_number_left_out_and_exit_with_1(r1zero, tmp_path):
     source = write_rows(
         tmp_path / "in.jsonl",
         {"gold": GOLD, "prediction": "3 * 8 + 5"},
@@ -69,7 +67,7 @@ def test_faulty_lines_are_named_by_number_left_out_and_exit_with_2(r1zero, tmp_p
         {"gold": GOLD, "response": "Answer: 3", "template": "nativ"},
     )
     done = r1zero("grade", source, "-o", tmp_path / "out.jsonl", "--json")
-    assert done.code == 2
+    assert done.code == 1
     numbers = [int(line.split(", line ")[1].split(":")[0]) for line in done.err.splitlines()]
     assert numbers == [3, 4, 5, 6, 7, 8, 9, 10, 11]
     assert done.json["rows"] == 1

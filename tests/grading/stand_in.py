@@ -7,6 +7,9 @@ import signal
 import sys
 import time
 from fractions import Fraction
+from typing import Any
+
+from r1zero.grading import batch
 
 
 def compare(prediction: str, gold: str) -> bool:
@@ -37,6 +40,16 @@ def compare(prediction: str, gold: str) -> bool:
 
 def echo(text: str) -> str:
     return text
+
+
+def grade_chunk(submissions: list[list[Any]]) -> list[dict[str, Any]]:
+    """As the real one, but for texts that no process survives."""
+    for text, *_ in submissions:
+        if text == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        while text == "spin":
+            pass
+    return batch.grade_chunk(submissions)
 
 
 def process_id() -> int:

@@ -189,6 +189,19 @@ def test_no_process_outlives_its_parent_however_that_one_ends(monkeypatch, paren
     assert wait_until(lambda: not any(is_running(process) for process in processes))
 
 
+def test_a_closed_pool_starts_nothing_and_lets_go_of_who_waits(make_pool):
+    pool, replies = make_pool(seconds=100), []
+    pool.call("1", "1")
+    waiting = threading.Thread(target=lambda: replies.append(pool.call("spin", "1").fault))
+    waiting.start()
+    assert wait_until(lambda: len(pool._idle) == 1)
+    pool.close()
+    waiting.join(GIVEN_UP)
+    assert replies == ["not graded: the process died (SIGKILL)"]
+    assert pool.call("1", "1").fault == "not graded: no grading process (the pool is closed)"
+    assert pool.process_ids == []
+
+
 def test_an_environment_without_what_a_process_needs_is_a_reason_not_a_crash(make_pool, caplog):
     reply = make_pool("no_such_function").call("1", "1")
     assert reply.fault.startswith("not graded: no grading process (AttributeError")
