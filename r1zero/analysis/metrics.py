@@ -14,6 +14,7 @@ from r1zero.analysis.groups import degenerate_predicted, degenerate_share
 from r1zero.analysis.ledger import LengthReference, decompose_length, length_reference
 from r1zero.analysis.reflection import POOLS, CuePool, count_cues
 from r1zero.analysis.statistics import accuracy_interval
+from r1zero.grading.pool import is_failure, is_timeout
 from r1zero.records import OUTCOMES, Rollout
 
 
@@ -37,6 +38,8 @@ def rollout_metrics(
         **_length_metrics(rollouts, reference),
         **_group_metrics(groups),
         **_reflection_metrics(rollouts, pool),
+        "grading/timeouts": _mean(is_timeout(rollout.grade.reason) for rollout in rollouts),
+        "grading/failures": _mean(is_failure(rollout.grade.reason) for rollout in rollouts),
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from r1zero.config import RewardConfig, SamplingConfig
 from r1zero.engines import Engine
 from r1zero.grading import grade
+from r1zero.grading.pool import warn_of_timeouts
 from r1zero.grading.reward import Overlong, reward
 from r1zero.models.load import Policy
 from r1zero.records import Problem, Prompt, Rollout
@@ -96,4 +97,6 @@ def ask(
             )
             group.append(Rollout(step, sample, prompt, response, verdict, worth))
         rollouts_PG.append(group)
+    reasons = [rollout.grade.reason for group in rollouts_PG for rollout in group]
+    warn_of_timeouts(reasons, f"step {step}")
     return Asked(rollouts_PG, dropped, sampled - started, time.perf_counter() - sampled)

@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,6 +25,7 @@ log = logging.getLogger("r1zero")
 
 SECONDS = 2.0  # of processor time for one comparison
 MEMORY = 512 << 20  # bytes for one comparison, beyond what the libraries take
+WARN_SHARE = 0.01  # of a step's responses
 LIFETIME = 20_000  # requests after which a process is replaced: libraries' own caches only grow
 
 
@@ -63,6 +65,13 @@ def is_timeout(reason: str) -> bool:
 def is_failure(reason: str) -> bool:
     """Whether a grade's reason says that grading broke off for another cause than time."""
     return reason == OUT_OF_MEMORY or reason.startswith(NOT_GRADED)
+
+
+def warn_of_timeouts(reasons: Sequence[str], where: str) -> None:
+    """A line in the log when more than WARN_SHARE of these grades ran out of time."""
+    late = sum(map(is_timeout, reasons))
+    if reasons and late / len(reasons) > WARN_SHARE:
+        log.warning("%s: %d of %d answers ran out of time and count as wrong", where, late, len(reasons))
 
 
 def judge(prediction: str, gold: str) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_a_batch_of_four_by_hand():
         "reflection/cues_per_response": 0.75,
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_answers_that_could_not_be_graded_are_counted_by_cause():
+    reasons = ["timed out", "out of memory", "not graded: RecursionError", "value 3 instead of 4"]
+    batch = [replace(r, grade=replace(r.grade, reason=why)) for r, why in zip(BATCH, reasons, strict=True)]
+    metrics = rollout_metrics(batch, group_size=2)
+    assert (metrics["grading/timeouts"], metrics["grading/failures"]) == (0.25, 0.5)
 
 
 def test_undefined_metrics_are_nan_and_not_zero():

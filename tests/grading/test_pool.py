@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from r1zero.grading import pool as pool_module
-from r1zero.grading.pool import Counts, GradingFault, GradingTimeout, Pool, Reply, is_failure, is_timeout
+from r1zero.grading.pool import (
+    Counts,
+    GradingFault,
+    GradingTimeout,
+    Pool,
+    Reply,
+    is_failure,
+    is_timeout,
+    warn_of_timeouts,
+)
 
 HERE = Path(__file__).parent
 GIVEN_UP = 30.0  # seconds after which a test says that what it waits for does not come
@@ -200,6 +209,13 @@ def test_a_closed_pool_starts_nothing_and_lets_go_of_who_waits(make_pool):
     assert replies == ["not graded: the process died (SIGKILL)"]
     assert pool.call("1", "1").fault == "not graded: no grading process (the pool is closed)"
     assert pool.process_ids == []
+
+
+def test_more_than_one_answer_in_a_hundred_that_runs_out_of_time_is_warned_of(caplog):
+    warn_of_timeouts(["timed out"] + [""] * 99, "step 3")
+    assert caplog.text == ""
+    warn_of_timeouts(["timed out"] * 2 + [""] * 98, "step 3")
+    assert "step 3: 2 of 100 answers ran out of time" in caplog.text
 
 
 def test_an_environment_without_what_a_process_needs_is_a_reason_not_a_crash(make_pool, caplog):
