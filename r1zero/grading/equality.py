@@ -1,0 +1,448 @@
+"""Whether two answers that have been taken apart are equal: shapes member by member, leaves by value.
+
+The choices made here are listed in docs/grading.md.  The gold's form decides: its units and labels may be left out of a
+prediction, its brackets, signs and order may not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+
+from r1zero.grading import words
+from r1zero.grading.exact import exact_equal, plain_value
+from r1zero.grading.formula import Node, UnreadableError, parse
+from r1zero.grading.guards import TooCostlyError
+from r1zero.grading.normalize import plain_text, unwrap
+from r1zero.grading.structure import Shape, label, read, without
+from r1zero.grading.units import Unit, split_unit
+from r1zero.grading.values import UndefinedError, decimal, names, ratio_at_points, same_value
+
+
+class UndecidedError(Exception):
+    """Two leaves that this grammar cannot read and another might: integrals, sums, limits."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a gold wants to be compared.  Example: Rule(tolerance=0.05) for a rounded gold of physics."""
+
+    ordered: bool = False  # whether a bare list must keep its order
+    tolerance: float | None = None  # absolute; None is exact
+    relative: float | None = None  # a share of the gold
+
+
+EXACT = Rule()
+_SYMBOLIC_ONLY = re.compile(r"\\(?:int|sum|prod|lim|iint|oint|partial)(?![a-zA-Z])|\\frac\s*\{\s*d")
+
+
+def same(prediction: Shape, gold: Shape, rule: Rule = EXACT) -> bool:
+    """Whether two shapes are equal.  Raises UndecidedError where a symbolic library should be asked."""
+    if prediction.text == gold.text and prediction.text:
+        return True
+    if prediction.kind == "relation" or gold.kind == "relation":
+        return _same_relation(prediction, gold, rule)
+    if prediction.kind == "list" and gold.kind in ("tuple", "union") and (union := _as_region(prediction)):
+        prediction = union
+    if prediction.kind == gold.kind:
+        return _SAME_KIND[gold.kind](prediction, gold, rule)
+    return _same_across_kinds(prediction, gold, rule)
+
+
+def _same_across_kinds(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    kinds = {prediction.kind, gold.kind}
+    if kinds == {"list", "set"}:
+        return _same_in_any_order(prediction.items, gold.items, rule)
+    if kinds == {"list", "tuple"} or kinds == {"matrix", "tuple"}:
+        bracketed = prediction if prediction.kind == "tuple" else gold
+        other = gold if bracketed is prediction else prediction
+        if bracketed.marks not in (("(", ")"), ("\\langle", "\\rangle")):
+            return bracketed.marks == ("[", "]") and other.kind == "matrix" and _same_in_order(prediction, gold, rule)
+        if other.kind == "matrix" and other.marks != ("1",):
+            return False
+        return _same_in_order(prediction, gold, rule)
+    for one, other in ((prediction, gold), (gold, prediction)):
+        if one.kind in ("set", "list", "union") and len(one.items) == 1:
+            members = (one.items[0], other)
+            return same(*(members if one is prediction else members[::-1]), rule)
+    if kinds == {"base", "leaf"}:
+        return _same_base_and_leaf(prediction, gold)
+    return False
+
+
+def _same_base_and_leaf(prediction: Shape, gold: Shape) -> bool:
+    """52_8 against 52: the base that the gold states may be left out; 42, its value, is another numeral."""
+    if gold.kind == "base":
+        return prediction.text.replace(" ", "").lower() == gold.marks[0]
+    return prediction.marks[1] == "10" and exact_equal(prediction.marks[0], gold.text) is True
+
+
+def _same_in_order(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    if len(prediction.items) != len(gold.items):
+        return False
+    return all(same(a, b, rule) for a, b in zip(prediction.items, gold.items, strict=True))
+
+
+def _same_tuple(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    """Brackets are compared: [0, 1) is not (0, 1]."""
+    vectors = {("(", ")"), ("\\langle", "\\rangle")}
+    if prediction.marks != gold.marks and not {prediction.marks, gold.marks} <= vectors:
+        return False
+    return _same_in_order(prediction, gold, rule)
+
+
+def _same_list(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    if rule.ordered:
+        return _same_in_order(prediction, gold, rule)
+    return _same_in_any_order(prediction.items, gold.items, rule)
+
+
+def _same_set(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    return _same_in_any_order(_distinct(prediction.items, rule), _distinct(gold.items, rule), rule)
+
+
+def _distinct(items: Sequence[Shape], rule: Rule) -> list[Shape]:
+    kept: list[Shape] = []
+    for item in items:
+        if not any(same(item, other, rule) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _same_in_any_order(prediction: Sequence[Shape], gold: Sequence[Shape], rule: Rule) -> bool:
+    """Each member of one is matched with one of the other, once."""
+    if len(prediction) != len(gold):
+        return False
+    left = list(gold)
+    for item in prediction:
+        match = next((i for i, other in enumerate(left) if same(item, other, rule)), None)
+        if match is None:
+            return False
+        left.pop(match)
+    return True
+
+
+def _same_matrix(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    return prediction.marks == gold.marks and _same_in_order(prediction, gold, rule)
+
+
+def _same_base(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    return prediction.marks == gold.marks
+
+
+_SAME_KIND: dict[str, Callable[[Shape, Shape, Rule], bool]] = {
+    "leaf": lambda a, b, rule: same_leaf(a.text, b.text, rule),
+    "tuple": _same_tuple,
+    "set": _same_set,
+    "list": _same_list,
+    "union": lambda a, b, rule: _same_in_any_order(a.items, b.items, rule),
+    "matrix": _same_matrix,
+    "base": _same_base,
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Relations
+
+
+def _same_relation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    if "~" in prediction.marks + gold.marks:
+        return _same_approximation(prediction, gold, rule)
+    if prediction.kind == gold.kind and set(prediction.marks + gold.marks) == {"="}:
+        return _same_equation(prediction, gold, rule)
+    regions = _as_region(prediction), _as_region(gold)
+    if all(regions):
+        if prediction.kind == gold.kind == "relation" and _subject(prediction) != _subject(gold):
+            return False
+        return same(regions[0], regions[1], rule)  # type: ignore[arg-type]
+    if prediction.kind == gold.kind:
+        return _same_inequality(prediction, gold)
+    named, other = (prediction, gold) if prediction.kind == "relation" else (gold, prediction)
+    if set(named.marks) != {"="}:
+        return False
+    if label(named):
+        values = named.items[1:]
+    elif named is prediction:
+        values = named.items  # 2 + 3 = 5: every side must be the gold
+    else:
+        return False
+    if named is prediction:
+        return all(same(value, gold, rule) for value in values)
+    return any(same(prediction, value, rule) for value in values[-1:])
+
+
+def _same_approximation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    """`2\\pi \\approx 6.28` is either of its sides; a name on the left is none."""
+
+    def sides(shape: Shape) -> list[Shape]:
+        if shape.kind != "relation":
+            return [shape]
+        if set(shape.marks) - {"~", "="}:
+            return [shape] if shape.marks.count("~") == 0 else []
+        named = re.fullmatch(r"\\?[a-zA-Z]+(?:\([a-z]\))?", shape.items[0].text.strip()) is not None
+        return list(shape.items[1:] if named else shape.items)
+
+    return any(same(a, b, rule) for a in sides(prediction) for b in sides(gold))
+
+
+def _same_equation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
+    """The same name and value, or two equations one of which is a multiple of the other."""
+    names_ = label(prediction), label(gold)
+    if all(names_):
+        alike = names_[0] == names_[1] or any(len(n) > 2 and " " not in n and "(" not in n for n in names_)
+        functions = {name.partition("(")[0] for name in names_}
+        if names_[0] == names_[1] or functions == {"y", "f"} or (alike and len(min(names_, key=len)) > 1):
+            return same(prediction.items[-1], gold.items[-1], rule)
+    if len(prediction.items) != 2 or len(gold.items) != 2:
+        return False
+    ratio = _ratio(prediction, gold)
+    return ratio is not None and ratio != 0
+
+
+def _same_inequality(prediction: Shape, gold: Shape) -> bool:
+    """Two inequalities of several variables: one a positive multiple of the other, with the same strictness."""
+    if len(prediction.items) != 2 or len(gold.items) != 2:
+        return False
+    (a,), (b,) = prediction.marks, gold.marks
+    if a.strip("<>") != b.strip("<>") or "=" in (a, b) or "!=" in (a, b):
+        return False
+    ratio = _ratio(prediction, gold)
+    if ratio is None:
+        return False
+    return ratio > 0 if a[0] == b[0] else ratio < 0
+
+
+def _ratio(prediction: Shape, gold: Shape) -> float | None:
+    """(left - right) of one over that of the other, where this is the same at every point."""
+    try:
+        a, b = (
+            Node("+", (_formula(s.items[0].text), Node("neg", (_formula(s.items[1].text),))))
+            for s in (prediction, gold)
+        )
+        return ratio_at_points(a, b)
+    except (UnreadableError, UndefinedError, TooCostlyError):
+        return None
+
+
+def _subject(relation: Shape) -> str:
+    """The variable of `1 < x < 2` or `x > 2`."""
+    for item in relation.items:
+        if re.fullmatch(r"\\?[a-zA-Z]+", item.text):
+            return item.text
+    return ""
+
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _as_region(shape: Shape) -> Shape | None:
+    """The interval or union that an inequality of one variable means; intervals and unions stand for themselves."""
+    if shape.kind in ("tuple", "union"):
+        return shape
+    if shape.kind == "list" and all(item.kind in ("relation", "tuple") for item in shape.items):
+        regions = [_as_region(item) for item in shape.items]
+        if not all(regions) or len({_subject(item) for item in shape.items if item.kind == "relation"}) > 1:
+            return None
+        return Shape("union", shape.text, tuple(region for region in regions if region))
+    if shape.kind != "relation":
+        return None
+    items, marks = shape.items, shape.marks
+    infinite = Shape("leaf", "-\\infty"), Shape("leaf", "\\infty")
+    names_ = [
+        re.fullmatch(r"\\?[a-zA-Z]+", item.text) is not None and item.text not in ("\\infty", "e") for item in items
+    ]
+    if len(items) == 2 and marks[0] in _FLIPPED and names_ in ([True, False], [False, True]):
+        sign, bound = (marks[0], items[1]) if names_[0] else (_FLIPPED[marks[0]], items[0])
+        closed = "=" in sign
+        if sign[0] == ">":
+            return Shape("tuple", shape.text, (bound, infinite[1]), ("[" if closed else "(", ")"))
+        return Shape("tuple", shape.text, (infinite[0], bound), ("(", "]" if closed else ")"))
+    if len(items) == 2 and marks == ("!=",) and names_ == [True, False]:
+        return without((items[1],), shape.text)
+    if len(items) == 3 and names_ == [False, True, False] and {mark[0] for mark in marks} in ({"<"}, {">"}):
+        low, high = (items[0], items[2]) if marks[0][0] == "<" else (items[2], items[0])
+        signs = marks if marks[0][0] == "<" else marks[::-1]
+        brackets = ("[" if "=" in signs[0] else "(", "]" if "=" in signs[1] else ")")
+        return Shape("tuple", shape.text, (low, high), brackets)
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Leaves
+
+
+@lru_cache(maxsize=20_000)
+def _formula(text: str) -> Node:
+    return parse(text)
+
+
+def same_leaf(prediction: str, gold: str, rule: Rule = EXACT) -> bool:
+    """Whether two leaves are equal: as text, as words, or by value with units."""
+    prediction, gold = unwrap(prediction), unwrap(gold)
+    if not prediction or not gold:
+        return False
+    decided = exact_equal(prediction, gold)
+    if decided or (decided is False and rule.tolerance is None and rule.relative is None):
+        return decided
+    if prediction.replace(" ", "") == gold.replace(" ", ""):
+        return True
+    if words.is_choice(gold) and words.choice(prediction):
+        letter = words.choice(gold) or plain_text(gold).strip("(). ").upper()
+        return words.choice(prediction) == letter
+    if words.is_wordy(gold) or words.is_wordy(prediction):
+        return _same_words(prediction, gold)
+    if (when := _same_time(prediction, gold)) is not None:
+        return when
+    if ":" in gold or ":" in prediction:
+        return _same_ratio(prediction, gold)
+    return _same_quantity(prediction, gold, rule)
+
+
+def _same_words(prediction: str, gold: str) -> bool:
+    keys = words.word_key(prediction), words.word_key(gold)
+    if keys[0] and keys[0] == keys[1]:
+        return True
+    numbers = [words.spelled_number(text) for text in (prediction, gold)]
+    for number, other in ((numbers[0], gold), (numbers[1], prediction)):
+        if number is not None and plain_value(split_unit(other)[0]) == number:
+            return True
+    if (when := _same_time(prediction, gold)) is not None:
+        return when
+    value, unit, _ = split_unit(gold)
+    said = words.spelled_number(split_unit("1 " + plain_text(prediction).partition(" ")[2])[0])
+    return said is not None and unit is not None and plain_value(value) == said
+
+
+def _same_time(prediction: str, gold: str) -> bool | None:
+    """Times of day and dates; None when the gold is neither."""
+    day = words.date(gold)
+    if day is not None:
+        said = words.date(prediction)
+        return said is not None and said[1:] == day[1:] and (said[0] == day[0] or None in (said[0], day[0]))
+    time = words.clock(gold)
+    if time is None or not (words.says_half(gold) or words.says_half(prediction)):
+        return None
+    said_time = words.clock(prediction)
+    if said_time is None:
+        return False
+    known = time[1] and said_time[1]
+    return said_time[0] == time[0] if known else (said_time[0] - time[0]) % 720 == 0
+
+
+def _same_ratio(prediction: str, gold: str) -> bool:
+    """1:2 is 2:4, and 1/2 where it stands for two parts."""
+    sides = [[part.strip() for part in plain_text(text).split(":")] for text in (prediction, gold)]
+    try:
+        a, b = ([_formula(part) for part in side] for side in sides)
+        if len(a) == len(b) > 1:
+            return all(
+                same_value(Node("*", (x, v)), Node("*", (u, y)))
+                for (x, y), (u, v) in zip(pairwise(a), pairwise(b), strict=True)
+            )
+        if {len(a), len(b)} == {1, 2}:
+            quotients = [Node("/", tuple(side)) if len(side) == 2 else side[0] for side in (a, b)]
+            return same_value(*quotients)
+    except (UnreadableError, UndefinedError, TooCostlyError):
+        return False
+    return False
+
+
+def _same_quantity(prediction: str, gold: str, rule: Rule) -> bool:
+    """By value; a unit may be missing on one side, two units must be of one kind."""
+    (value, unit, scale), (wanted, wanted_unit, wanted_scale) = split_unit(prediction), split_unit(gold)
+    if unit is not None and wanted_unit is not None:
+        if unit.powers != wanted_unit.powers:
+            return _same_formula(prediction, gold, rule)
+        scale, wanted_scale = scale * unit.factor, wanted_scale * wanted_unit.factor
+    if _same_scaled(value, scale, wanted, wanted_scale, rule):
+        return True
+    if unit is not None and unit.powers == (("angle", 1),) and wanted_unit is None:
+        return _same_formula(prediction, gold, rule)  # 90 degrees is pi/2
+    if wanted_unit is not None and wanted_unit.powers == (("angle", 1),) and unit is None:
+        return _same_formula(prediction, gold, rule)
+    if unit is None and "%" in wanted + value:
+        return _same_percentage(value, wanted, rule)
+    if unit is None and (number := lone_number(prediction)):
+        return same_leaf(number, gold, rule)
+    return False
+
+
+def _same_scaled(value: str, scale: Fraction, wanted: str, wanted_scale: Fraction, rule: Rule) -> bool:
+    if scale == wanted_scale:
+        decided = exact_equal(value, wanted)
+        if decided or (decided is False and rule.tolerance is None and rule.relative is None):
+            return decided
+        return _same_formula(value, wanted, rule)
+    return _same_formula(f"({value}) * {scale}", f"({wanted}) * {wanted_scale}", rule)
+
+
+def _same_percentage(value: str, wanted: str, rule: Rule) -> bool:
+    """50 % is 50 where percent was asked for, and 0.5; 0.5 against 50 stays unequal."""
+    bare = [re.sub(r"\\?%\s*$", "", text).strip() for text in (value, wanted)]
+    if "%" in bare[0] + bare[1]:
+        return False
+    return _same_formula(bare[0], bare[1], rule)
+
+
+def _same_formula(prediction: str, gold: str, rule: Rule) -> bool:
+    """By the value of two formulas.  Raises UndecidedError for those that only a symbolic library reads."""
+    try:
+        wanted = _formula(gold)
+    except UnreadableError:
+        wanted = None
+    try:
+        value = _formula(prediction)
+    except UnreadableError:
+        value = None
+    if value is None or wanted is None:
+        if _SYMBOLIC_ONLY.search(prediction) or _SYMBOLIC_ONLY.search(gold):
+            raise UndecidedError
+        return False
+    try:
+        if rule.tolerance is not None or rule.relative is not None:
+            if (near := _near(value, wanted, rule)) is not None:
+                return near
+        return same_value(value, wanted)
+    except (UndefinedError, TooCostlyError):
+        return False
+
+
+def _near(value: Node, wanted: Node, rule: Rule) -> bool | None:
+    """Within the tolerance that the gold states; None where either has variables."""
+    if names(value) or names(wanted):
+        return None
+    a, b = decimal(value), decimal(wanted)
+    if a is None or b is None:
+        return None
+    margin = max(rule.tolerance or 0.0, (rule.relative or 0.0) * abs(b))
+    return abs(a - b) <= margin * (1 + 1e-9)
+
+
+_NUMERAL = re.compile(
+    r"(?<![\w.])-?(?:\\?\$)?\s?(?:\d+\s+\d+/\d+|\d*\s*\\frac\s*\{-?\d+\}\s*\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+/\d+|\d*\.?\d+)(?![\d^_])"
+)
+_SENTENCE = re.compile(r"[a-zA-Z]{2,}")
+_OPERATORS = re.compile(r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most|than)\b")
+
+
+def lone_number(text: str) -> str:
+    """The number of a sentence that holds exactly one and no formula: "She has 5 apples left." -> "5"; else "".
+
+    >>> lone_number("The slope is -3 in all"), lone_number("5 or 6 apples"), lone_number("it is not 5")
+    ('-3', '', '')
+    """
+    plain = plain_text(text).replace("\\$", "$").replace("\\(", "").replace("\\)", "")
+    found = _NUMERAL.findall(plain)
+    if len(found) != 1 or len(_SENTENCE.findall(plain)) < 1:
+        return ""
+    rest = plain.replace(found[0], " ", 1).replace("$", " ")
+    if _OPERATORS.search(rest.replace("\\%", "%").lower()) or re.search(r"\d", rest):
+        return ""
+    percent = "%" if re.match(r"\s*\\?%", plain[plain.find(found[0]) + len(found[0]) :]) else ""
+    return found[0].strip().replace("$", "") + percent
+
+
+__all__ = ["EXACT", "Rule", "UndecidedError", "Unit", "lone_number", "read", "same", "same_leaf"]

@@ -1,0 +1,257 @@
+"""What kind of thing an answer is: tuple, interval, set, list, union, matrix, relation, numeral with a base, or a leaf.
+
+`read` takes a normalized text apart; nothing is compared here.  Brackets are kept, so that (0, 1] is never [0, 1).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from r1zero.grading.guards import MAX_ITEMS
+from r1zero.grading.normalize import normalize, plain_text, unwrap
+
+Kind = Literal["leaf", "tuple", "set", "list", "union", "matrix", "relation", "base"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One answer, taken apart.
+
+    Example: read("(3,4]") = Shape("tuple", "(3,4]", (Shape("leaf", "3"), Shape("leaf", "4")), marks=("(", "]"))
+    """
+
+    kind: Kind
+    text: str
+    items: tuple[Shape, ...] = ()
+    marks: tuple[str, ...] = ()  # brackets of a tuple; signs of a relation; base of a numeral; columns of a matrix
+
+
+_BRACKETS = re.compile(r"\\[{}]|\\(?:langle|rangle|lfloor|rfloor|lceil|rceil)(?![a-zA-Z])|[()\[\]{}]")
+_OPENING = frozenset(["(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil"])
+_COMMA = re.compile(r"[,;]")
+_WORDS_BETWEEN = re.compile(
+    r"\\text\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\text\s*\{\s*,\s*\}|&(?=\s)"
+)
+_CUP = re.compile(r"\\cup(?![a-zA-Z])|(?<=[)\]}])\s*(?:U|\bunion\b)\s*(?=[(\[{\\])")
+_SIGNS = {
+    "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "\\le": "<=", "\\ge": ">=", "!=": "!=", "\\ne": "!=",
+    "\\approx": "~", "\\in": "in", "\\sim": "~", "\\Rightarrow": "=>", "\\implies": "=>", "\\to": "=>", "\\rightarrow": "=>",
+    "=>": "=>", "->": "=>",
+}  # fmt: skip
+_SIGN = re.compile(r"<=|>=|=>|->|!=|==|[=<>]|\\(?:le|ge|ne|approx|in|sim|Rightarrow|implies|rightarrow|to)(?![a-zA-Z])")
+_THOUSANDS = re.compile(r"\\?\$?\s*[+-]?\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)")
+_BASE = re.compile(
+    r"(?P<digits>[0-9A-Fa-f]+)\s*(?:_\s*\{?\s*(?:\\text\s*\{)?\s*(?P<base>\d+|[a-z]+)\s*\}?\s*\}?|"
+    r"(?:\\text\s*\{)?\s*\(?(?:in )?base[ -]*(?:\\text\{)?(?P<spoken>\d+|[a-z]+)\s*\)?\}?)"
+)
+_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
+          "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "binary": "2", "octal": "8", "hex": "16"}  # fmt: skip
+_MATRIX = re.compile(r"\\begin\{(v?)matrix\}(.*?)\\end\{v?matrix\}(\^\s*\{?(?:T|\\top)\}?)?", re.DOTALL)
+_PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])|\\mp(?![a-zA-Z])|\+/-|\+-")
+_ALL_REALS = re.compile(r"\\mathbb\s*\{?R\}?|(?:\\text\{\s*)?all real (?:numbers|values)(?:\s*\})?", re.IGNORECASE)
+_BUILDER = re.compile(r"[a-zA-Z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\||:)\s*(?P<rule>.+)", re.DOTALL)
+
+
+def pieces(text: str, separator: re.Pattern[str]) -> list[str]:
+    """`text` cut at the separators that stand outside all brackets; the thousands of a number are not cut.
+
+    >>> pieces("(1,2), 3", _COMMA), pieces("1,000 and 2", _COMMA)
+    (['(1,2)', ' 3'], ['1,000 and 2'])
+    """
+    return [part for part, _ in _cut(text, separator)]
+
+
+def _cut(text: str, separator: re.Pattern[str]) -> list[tuple[str, str]]:
+    """(piece, the separator before it), in order."""
+    if not separator.search(text):
+        return [(text, "")]
+    depth, last, mark = 0, 0, ""
+    found: list[tuple[str, str]] = []
+    protected = [m.span() for m in _THOUSANDS.finditer(text)] if separator is _COMMA else []
+    events = [(m.start(), m.end(), m.group(), True) for m in _BRACKETS.finditer(text)]
+    events += [(m.start(), m.end(), m.group(), False) for m in separator.finditer(text)]
+    for start, end, token, is_bracket in sorted(events):
+        if is_bracket:
+            depth += 1 if token in _OPENING else -1
+        elif depth == 0 and start >= last and not any(a < start < b for a, b in protected):
+            found.append((text[last:start], mark))
+            last, mark = end, token
+    found.append((text[last:], mark))
+    return found
+
+
+def _list_pieces(text: str) -> list[str]:
+    """The members of `1, 2 and 3`; one member when there is nothing to cut."""
+    parts = [part for whole in pieces(text, _WORDS_BETWEEN) for part in pieces(whole, _COMMA)]
+    parts = [unwrap(part) for part in parts]
+    return [part for part in parts if part and part not in ("$", "\\text{and}")]
+
+
+@lru_cache(maxsize=20_000)
+def read(text: str) -> Shape:
+    """The shape of a normalized text.  Anything that is nothing else is a leaf."""
+    text = unwrap(text)
+    if "$" in text and text.count("$") % 2 == 0 and "\\$" not in text:
+        text = text.replace("$", "")  # `$1$, $2$`
+    if found := _BASE.fullmatch(text):
+        base = found["base"] or found["spoken"]
+        if (base := _BASES.get(base, base)).isdigit():
+            return Shape("base", text, marks=(found["digits"].lower(), base))
+    if text in ("\\emptyset", "\\{\\}", "\\{ \\}"):
+        return Shape("leaf", "\\text{no solution}")
+    members = _list_pieces(text) if len(text) > 1 else [text]
+    if 1 < len(members) <= MAX_ITEMS:
+        return Shape("list", text, _flat([read(member) for member in members]))
+    sides = _cut(text, _SIGN)
+    if len(sides) > 1:
+        return _relation(text, sides)
+    if _ALL_REALS.fullmatch(text):
+        return _reals(text)
+    if "\\setminus" in text and (without := _without_points(text)):
+        return without
+    unions = pieces(text, _CUP)
+    if len(unions) > 1:
+        return Shape("union", text, _flat([read(part) for part in unions], "union"))
+    return _bracketed(text) or _matrix(text) or _plus_minus(text) or Shape("leaf", text)
+
+
+def readings(text: str) -> tuple[Shape, ...]:
+    """The shape, and another where a text can be read in two ways: `100,200` is a number, or two."""
+    first = read(text)
+    if first.kind == "leaf" and _THOUSANDS.fullmatch(text) and "." not in text:
+        return first, Shape("list", text, tuple(read(part) for part in text.replace("$", "").split(",")))
+    return (first,)
+
+
+def _flat(shapes: list[Shape], kind: Kind = "list") -> tuple[Shape, ...]:
+    return tuple(item for shape in shapes for item in (shape.items if shape.kind == kind else (shape,)))
+
+
+def _relation(text: str, sides: list[tuple[str, str]]) -> Shape:
+    """`x = 3`, `1 < x \\le 2`, `x \\in [0, 1]`; what follows an arrow stands for the whole."""
+    signs = [_SIGNS[mark] for _, mark in sides[1:]]
+    if "=>" in signs:
+        last = len(signs) - 1 - signs[::-1].index("=>")
+        rest = "".join(mark + part for part, mark in sides[last + 1 :])
+        return read(unwrap(rest[len(sides[last + 1][1]) :]))
+    parts = [unwrap(part) for part, _ in sides]
+    if signs == ["in"]:
+        return read(parts[1])
+    if not all(parts):
+        kept = [part for part in parts if part]
+        if len(kept) == 1 and signs == ["="]:
+            return read(kept[0])
+        return Shape("leaf", text)
+    return Shape("relation", text, tuple(read(part) for part in parts), tuple(signs))
+
+
+def _reals(text: str) -> Shape:
+    ends = (Shape("leaf", "-\\infty"), Shape("leaf", "\\infty"))
+    return Shape("tuple", text, ends, ("(", ")"))
+
+
+def _without_points(text: str) -> Shape | None:
+    """\\mathbb{R} \\setminus \\{a, b\\} as a union of open intervals, where a < b are written in order."""
+    whole, _, removed = text.partition("\\setminus")
+    if not _ALL_REALS.fullmatch(whole.strip()):
+        return None
+    points = read(removed.strip())
+    if points.kind != "set" or not points.items:
+        return None
+    return without(tuple(points.items), text)
+
+
+def without(points: tuple[Shape, ...], text: str) -> Shape:
+    """The reals but for these points, which are taken to stand in increasing order."""
+    ends = (Shape("leaf", "-\\infty"), *points, Shape("leaf", "\\infty"))
+    open_ = ("(", ")")
+    return Shape("union", text, tuple(Shape("tuple", "", pair, open_) for pair in zip(ends, ends[1:], strict=False)))
+
+
+def _bracketed(text: str) -> Shape | None:
+    """A tuple, interval or set: one pair of brackets around all of it."""
+    tokens = list(_BRACKETS.finditer(text))
+    if len(tokens) < 2 or tokens[0].start() != 0 or tokens[-1].end() != len(text):
+        return None
+    opening, closing = tokens[0].group(), tokens[-1].group()
+    if opening not in ("(", "[", "\\{", "\\langle") or closing not in (")", "]", "\\}", "\\rangle"):
+        return None
+    depth = 0
+    for token in tokens[:-1]:
+        depth += 1 if token.group() in _OPENING else -1
+        if depth == 0:
+            return None
+    inner = text[tokens[0].end() : tokens[-1].start()].strip()
+    if opening == "\\{":
+        if found := _BUILDER.fullmatch(inner):
+            return read(unwrap(found["rule"]))
+        members = [read(unwrap(part)) for part in _members(inner)]
+        return Shape("set", text, _flat(members)) if len(members) <= MAX_ITEMS else None
+    members = [read(unwrap(part)) for part in _members(inner)]
+    if len(members) == 1 and (opening, closing) != ("\\langle", "\\rangle"):
+        return members[0] if (opening, closing) in (("(", ")"), ("[", "]")) else None
+    if any(member.kind == "list" for member in members):  # (3, \pm 2): one tuple for each sign
+        return _signed_tuples(members, text, opening, closing)
+    return Shape("tuple", text, tuple(members), (opening, closing)) if len(members) <= MAX_ITEMS else None
+
+
+_PLAIN_COMMA = re.compile(r"[,;](?!\})")
+
+
+def _members(inner: str) -> list[str]:
+    """Inside brackets every comma separates: (1,000) has two members."""
+    return [part for part in pieces(inner, _PLAIN_COMMA) if part.strip()]
+
+
+def _signed_tuples(members: list[Shape], text: str, opening: str, closing: str) -> Shape:
+    choices = [member.items if member.kind == "list" else (member,) * 2 for member in members]
+    rows = [Shape("tuple", text, row, (opening, closing)) for row in zip(*choices, strict=False)]
+    return Shape("list", text, tuple(rows))
+
+
+def _matrix(text: str) -> Shape | None:
+    found = _MATRIX.fullmatch(text.strip())
+    if not found or found[1] == "v":
+        return None
+    rows = [row.split("&") for row in found[2].split("\\\\") if row.strip()]
+    if len({len(row) for row in rows}) != 1 or len(rows) * len(rows[0]) > MAX_ITEMS:
+        return None
+    if found[3]:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    cells = tuple(read(normalize(cell)) for row in rows for cell in row)
+    return Shape("matrix", text, cells, (str(len(rows[0])),))
+
+
+def _plus_minus(text: str) -> Shape | None:
+    """`1 \\pm \\sqrt{2}` as the list of its two values; all signs of one answer go together."""
+    marks = _PLUS_MINUS.findall(text)
+    if not marks or len(marks) > 4:
+        return None
+    upper = _PLUS_MINUS.sub(lambda m: "-" if m.group().startswith("\\mp") else "+", text)
+    lower = _PLUS_MINUS.sub(lambda m: "+" if m.group().startswith("\\mp") else "-", text)
+    return Shape("list", text, (read(upper), read(lower)))
+
+
+_LABEL = re.compile(
+    r"(?:\\angle\s*)?(?:\\text\s*\{[^{}]*\}|\\?[a-zA-Z]+(?:\s[a-zA-Z]+)*)\s*(?:_\s*(?:\{[^{}]*\}|\w|\\[a-z]+))?\s*'*"
+    r"\s*(?:\([a-zA-Z](?:\s*,\s*[a-zA-Z])*\))?"
+)
+_NOT_LABELS = re.compile(r"\\(?:sqrt|sin|cos|tan|ln|log|frac|pi|binom|cot|sec|csc)(?![a-zA-Z])")
+_TUPLE_LABEL = re.compile(r"[(\[]\s*[a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z](?:_\{?\w+\}?)?)+\s*[)\]]")
+
+
+def label(shape: Shape) -> str:
+    """The name on the left of `x = 3`, `f(x) = ...`, `(a, b) = ...`; "" where the left side is no mere name.
+
+    >>> label(read("f(x) = x + 1")), label(read("2x = 4")), label(read("3"))
+    ('f(x)', '', '')
+    """
+    if shape.kind != "relation" or shape.marks[0] != "=":
+        return ""
+    left = shape.items[0].text.strip()
+    if _TUPLE_LABEL.fullmatch(left) or (_LABEL.fullmatch(left) and not _NOT_LABELS.search(left)):
+        return re.sub(r"\s+", "", plain_text(left))
+    return ""

@@ -1,0 +1,165 @@
+"""A value and its unit apart: `5.4 \\text{ cents}` is (5.4, cents), `\\$36` is (36, dollars), `864 in^2` is (864, in^2).
+
+A unit is a product of powers of dimensions and a factor, so that 1 km is 1000 m and not 1 m; a noun that is no unit
+(`10 apples`) is a dimension of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from r1zero.grading.formula import FUNCTIONS
+from r1zero.grading.normalize import plain_text
+from r1zero.grading.words import SCALES
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Example: Unit(powers=(("length", 1), ("time", -1)), factor=Fraction(5, 18)) is km/h in m/s."""
+
+    powers: tuple[tuple[str, int], ...] = ()
+    factor: Fraction = Fraction(1)
+
+
+def _table() -> dict[str, tuple[str, Fraction]]:
+    """Every spelling of a unit -> its dimension and its size."""
+    rows = {
+        "length": {"m meter metre": 1, "km kilometer kilometre": 1000, "cm centimeter centimetre": Fraction(1, 100),
+                   "mm millimeter millimetre": Fraction(1, 1000), "nm nanometer": Fraction(1, 10**9),
+                   "in inch inches": Fraction(254, 10000), "ft foot feet": Fraction(3048, 10000),
+                   "yd yard": Fraction(9144, 10000), "mi mile": Fraction(1609344, 1000), "dm decimeter": Fraction(1, 10)},
+        "time": {"s sec second": 1, "min minute": 60, "h hr hour": 3600, "day": 86400, "week wk": 604800,
+                 "ms millisecond": Fraction(1, 1000)},
+        "year": {"yr year": 1, "decade": 10, "century centuries": 100},
+        "month": {"month": 1},
+        "mass": {"g gram": 1, "kg kilogram": 1000, "mg milligram": Fraction(1, 1000), "ton tonne": 10**6},
+        "weight": {"lb lbs pound": 16, "oz ounce": 1},
+        "money": {"dollar usd buck": 1, "cent": Fraction(1, 100)},
+        "euro": {"euro eur": 1}, "pound sterling": {"gbp": 1}, "rupee": {"rupee rs": 1},
+        "volume": {"l liter litre": 1, "ml milliliter millilitre": Fraction(1, 1000), "cl": Fraction(1, 100)},
+        "gallon": {"gallon gal": 16, "quart qt": 4, "pint pt": 2, "cup": 1},
+        "angle": {"degree deg": 1}, "radian": {"radian rad": 1},
+        "speed": {"mph": 1}, "celsius": {"celsius": 1}, "fahrenheit": {"fahrenheit": 1}, "kelvin": {"kelvin k": 1},
+        "frequency": {"hz hertz": 1, "khz": 1000, "mhz": 10**6}, "energy": {"j joule": 1, "kj": 1000},
+        "force": {"n newton": 1}, "power": {"w watt": 1, "kw": 1000}, "count": {"unit": 1},
+    }  # fmt: skip
+    return {name: (dimension, Fraction(size)) for dimension, sizes in rows.items()
+            for spellings, size in sizes.items() for name in spellings.split()}  # fmt: skip
+
+
+_UNITS = _table()
+_NOT_UNITS = FUNCTIONS | {"pi", "theta", "alpha", "beta", "infinity", "infty", "and", "or", "to", "base", "choose", "is",
+                          "not", "the", "than", "from", "with", "when", "if", "for", "all", "where", "mod", "remainder",
+                          "plus", "minus", "times", "divided", "squared", "cubed", "only", "but", "are", "be"}  # fmt: skip
+_WRAPPED = re.compile(
+    r"(?P<value>.*?)\s*(?P<unit>(?:\\text\s*\{[^{}]*\}\s*(?:\^\s*\{?\s*-?\d\s*\}?\s*)?(?:/\s*|\\cdot\s*)?)+)", re.DOTALL
+)
+_PLAIN = re.compile(
+    r"(?P<value>.*?[\d)}\]%!])(?P<unit>(?:\s+|(?=[a-zA-Z]{2}))[a-zA-Z][a-zA-Z.'\-]*"
+    r"(?:[\s/]+[a-zA-Z][a-zA-Z.'\-]*|\s*\^\s*\{?-?\d\}?|/\s*\w+)*)",
+    re.DOTALL,
+)
+_DEGREE = re.compile(r"(?P<value>.*?)\s*\^\s*\\circ\s*(?P<scale>\\text\s*\{\s*[CFK]\s*\}|[CFK])?", re.DOTALL)
+_MONEY = re.compile(
+    r"(?P<sign>-?)\s*(?:\\text\s*\{\s*)?(?P<mark>\\?\$|£|€|¥|\\pounds|\\text\{\\pounds\})\s*(?P<value>.+)", re.DOTALL
+)
+_MARKS = {"£": "gbp", "\\pounds": "gbp", "€": "euro", "¥": "yen"}
+_PIECE = re.compile(r"(?P<word>[a-zA-Z'.\-]+)|\^\s*\{?\s*(?P<power>-?\d)\s*\}?|(?P<over>/)")
+_ORDINAL = re.compile(r"(?P<value>\d+)\s*(?:\^\s*\{?\s*)?(?:\\text\s*\{)?\s*(?:st|nd|rd|th)\s*\}?\s*\}?")
+
+
+def split_unit(text: str) -> tuple[str, Unit | None, Fraction]:
+    """The value, its unit or None, and the factor of its scale words: "3 million dollars" -> ("3", money, 10^6).
+
+    >>> split_unit("5.4 \\\\text{ cents}")[0], split_unit("10 weeks")[1], split_unit("2x")
+    ('5.4', Unit(powers=(('time', 1),), factor=Fraction(604800, 1)), ('2x', None, Fraction(1, 1)))
+    """
+    if found := _ORDINAL.fullmatch(text):
+        return found["value"], None, Fraction(1)
+    if (found := _DEGREE.fullmatch(text)) and found["value"]:
+        return found["value"], Unit((("celsius" if found["scale"] else "angle", 1),)), Fraction(1)
+    if found := _MONEY.fullmatch(text):
+        value, unit, scale = split_unit(found["sign"] + found["value"].rstrip("}$ "))
+        return value, unit or read_unit(_MARKS.get(found["mark"], "dollar")), scale
+    found = _WRAPPED.fullmatch(text) or _PLAIN.fullmatch(text)
+    if not found or not found["value"].strip():
+        return text, None, Fraction(1)
+    words = plain_text(found["unit"]).strip()
+    first, _, rest = words.partition(" ")
+    if first.lower().rstrip("s") in SCALES:
+        _, unit, _ = split_unit("1 " + rest) if rest else ("", None, 0)
+        return found["value"].strip(), unit, Fraction(SCALES[first.lower().rstrip("s")])
+    unit = read_unit(words)
+    return (found["value"].strip(), unit, Fraction(1)) if unit else (text, None, Fraction(1))
+
+
+def read_unit(words: str) -> Unit | None:
+    """The unit that the words name, None when they name none.
+
+    >>> read_unit("square inches") == read_unit("in^2"), read_unit("cm") == read_unit("m"), read_unit("x")
+    (True, False, None)
+    """
+    powers: dict[str, int] = {}
+    factor, sign, raised, last = Fraction(1), 1, 1, ""
+    size, at, sign_of_last = Fraction(1), 0, 1
+    for piece in _PIECE.finditer(words):
+        if words[at : piece.start()].strip(" ,\\"):
+            return None
+        at = piece.end()
+        if piece["over"]:
+            sign = -1
+        elif piece["power"]:
+            if not last:
+                return None
+            extra = int(piece["power"]) - 1
+            powers[last] = powers.get(last, 0) + extra * sign_of_last
+            factor *= size ** (extra * sign_of_last)
+        else:
+            word = piece["word"].strip(".'")
+            low = word.lower()
+            if low in ("per", "a", "an", "each", "every"):
+                sign = -1 if low == "per" else sign
+                continue
+            if low in ("square", "sq", "cubic", "cu"):
+                raised = 2 if low[0] == "s" else 3
+                continue
+            if low == "of":
+                break
+            if low in ("squared", "cubed") and last:
+                extra = 1 if low == "squared" else 2
+                powers[last] = powers.get(last, 0) + extra * sign_of_last
+                factor *= size ** (extra * sign_of_last)
+                continue
+            found = _known(word)
+            if found is None and (len(low) < 3 or low in _NOT_UNITS):
+                return None
+            last, size = found or (_singular(low), Fraction(1))
+            sign_of_last = sign
+            powers[last] = powers.get(last, 0) + sign * raised
+            factor *= size ** (sign * raised)
+            raised = 1
+    if words[at:].strip(" ,\\") and not re.match(r"\s*of\b|", words[at:]):
+        return None
+    if not powers:
+        return None
+    if powers == {"length": 1, "time": -1} and factor == Fraction(1609344, 3600000):
+        return Unit((("speed", 1),))
+    return Unit(tuple(sorted((name, power) for name, power in powers.items() if power)), factor)
+
+
+def _known(word: str) -> tuple[str, Fraction] | None:
+    for spelling in (word, word.lower(), _singular(word.lower())):
+        if spelling in _UNITS:
+            return _UNITS[spelling]
+    return None
+
+
+def _singular(word: str) -> str:
+    """Enough of one for two spellings of a counted noun to meet."""
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
