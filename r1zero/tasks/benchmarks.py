@@ -39,11 +39,11 @@ _NUMBER = re.compile(r"\$?(?P<mantissa>-?\d*\.?\d+)\s*(?P<scale>\\times\s*10\s*\
 def rounding(answer: str) -> float | None:
     """Half a unit of the last digit of a decimal or a number in scientific notation, and at most 5 % of it.
 
-    None of anything else.  Minerva's golds are rounded values of physics and its origin states no tolerance: an answer that rounds to the gold
-    is right.  A whole number written plainly is exact.
+    None of anything else.  Minerva's golds are rounded values of physics and its origin states no tolerance: an answer
+    that rounds to the gold is right.  A whole number written plainly is exact.
 
     >>> rounding("9.6"), rounding("4.5e33"), rounding("7 \\\\times 10^{37}"), rounding("16"), rounding("-3/2")
-    (0.05, 5e+31, 5e+36, None, None)
+    (0.05, 5e+31, 3.5e+36, None, None)
     """
     found = _NUMBER.fullmatch(answer.strip())
     if found is None:
@@ -53,7 +53,8 @@ def rounding(answer: str) -> float | None:
     if not decimals and power is None:
         return None
     scale = int(power["power"]) if power else 0
-    return min(float(f"5e{scale - decimals - 1}"), float(f"{5 * abs(float(found['mantissa'])):g}e{scale - 2}"))
+    last_digit, share = f"5e{scale - decimals - 1}", f"{5 * abs(float(found['mantissa'])):g}e{scale - 2}"
+    return min(float(last_digit), float(share)) or None
 
 
 def rounded_gold(answers: Sequence[str], row: Row) -> str:

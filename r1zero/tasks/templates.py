@@ -125,6 +125,31 @@ TEMPLATES: dict[str, Template] = {
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
+# A tokenizer's own chat template
+
+_BOX_PLEASE = "Please reason step by step, and put your final answer within \\boxed{}."  # as in `qwen_math`
+_PLACE = "[the question stands here]"
+
+
+def chat_template(tokenizer: Any) -> Template:
+    """The template `chat`: the question and a request for a box as a user's turn of the tokenizer's chat template.
+
+    Raises ValueError where the tokenizer has none, as base models' often have not.
+    """
+    turn = [{"role": "user", "content": f"{_PLACE}\n\n{_BOX_PLEASE}"}]
+    try:
+        text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    except ValueError as error:
+        raise ValueError(f"template 'chat' needs a tokenizer with a chat template: {error}") from None
+    before, place, after = text.partition(_PLACE)
+    if not place or _PLACE in after:
+        raise ValueError("template 'chat': the tokenizer's chat template does not show the user's text exactly once")
+    return Template(
+        "chat", f"{{{{ {json.dumps(before)} }}}}{{{{ text }}}}{{{{ {json.dumps(after)} }}}}", answer_format="boxed"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # A user's file
 
 _HEADER = re.compile(r"\s*\{#-?\s*r1zero:(?P<settings>.*?)-?#\}\n?", re.DOTALL)

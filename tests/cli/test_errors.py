@@ -27,7 +27,7 @@ from r1zero.cli.verb import Verb
         ("train --task.path gone.jsonl", "no data file at gone.jsonl"),
         ("train --seeds none", "--seeds none: give a whole number"),
         ("eval", "usage: r1zero eval MODEL"),
-        ("eval tiny-search --suite maths", "unknown suite 'maths': choose from countdown"),
+        ("eval tiny-search --suite maths", "unknown suite 'maths': did you mean math"),
         ("eval nowhere", "no model 'nowhere'"),
         ("sft", "no data to learn from"),
         ("grade gone.jsonl", "no file gone.jsonl"),

@@ -75,20 +75,6 @@ def test_where_runs_go_when_nobody_says():
     ]
 
 
-def test_eval_measures_a_model_and_keeps_its_rollouts(r1zero, model_dir):
-    words = ["eval", model_dir, "--num_problems", 5, "--samples", 4, "--sampling.max_tokens", 8, "--out", "kept"]
-    done = r1zero(*words, "--json")
-    assert done.code == 0, done.err
-    (row,) = done.json
-    assert (row["suite"], row["problems"]) == ("countdown", 5)
-    assert {"avg@4", "pass@2", "pass@4"} <= set(row)
-    assert row["avg@4"]["low"] <= row["avg@4"]["estimate"] <= row["avg@4"]["high"]
-    assert (Path("kept") / "eval" / "step-000000.parquet").exists()
-    second = r1zero(*words)
-    assert second.code == 2
-    assert "kept is not empty" in second.err
-
-
 def test_eval_of_a_run_asks_what_the_run_asked(fake_run):
     run_dir = fake_run("a", {"seed": 9, "evaluation": {"samples": 2, "max_tokens": 77, "temperature": 0.5}})
     assert config_for(str(run_dir), {}) == EvalConfig(model=ModelConfig(path=str(run_dir)))  # no final model yet

@@ -1,0 +1,73 @@
+"""How the papers asked the models they compare: template, stop strings, budget and grader strictness, by name.
+
+Every definition is greedy with one response, as in the tables of arXiv:2503.20783 (appendix D of our notes on it); what
+is ours rather than theirs is said in `note`.  The budget is 3000 tokens for all, also for models trained with 8000,
+which have a second definition with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from r1zero.config import nearest
+
+PAPER_BUDGET = 3000  # tokens
+LONG_BUDGET = 8000
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One protocol.
+
+    Example: Baseline("oat-zero", "qwen_math", "boxed", title="Oat-Zero (Dr. GRPO)")
+    """
+
+    name: str
+    template: str  # a name for load_template, or `chat`: the chat template of the model's own tokenizer
+    answer_format: str  # the rule that finds the answer: how strict the grader is about form
+    title: str
+    max_tokens: int = PAPER_BUDGET
+    temperature: float = 0.0
+    samples: int = 1
+    note: str = ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As values of an EvalConfig."""
+        return {
+            "samples": self.samples,
+            "answer_format": self.answer_format,
+            "template": {"name": self.template},
+            "sampling": {"temperature": self.temperature, "max_tokens": self.max_tokens},
+        }
+
+
+_OWN_CHAT = "asked through the model's own chat template: the paper's wording for it is not in our notes"
+
+BASELINES: Mapping[str, Baseline] = {
+    baseline.name: baseline
+    for baseline in (
+        Baseline("base-none", "none", "boxed", "a base model, the question alone"),
+        Baseline("base-qwen", "qwen_math", "boxed", "a base model under the Qwen-Math template"),
+        Baseline("base-r1", "r1", "r1", "a base model under the R1 template, strict tags"),
+        Baseline("oat-zero", "qwen_math", "boxed", "Oat-Zero (Dr. GRPO)"),
+        Baseline("simplerl-zero", "qwen_math", "boxed", "SimpleRL-Zero (its ChatML form for Qwen models)"),
+        Baseline("prime-zero", "chat", "boxed", "PRIME-Zero", note=_OWN_CHAT),
+        Baseline("open-reasoner-zero", "chat", "orz", "OpenReasoner-Zero at 3k", note=_OWN_CHAT),
+        Baseline("open-reasoner-zero-8k", "chat", "orz", "OpenReasoner-Zero at 8k", LONG_BUDGET, note=_OWN_CHAT),
+        Baseline("r1-distill", "chat", "boxed", "DeepSeek-R1-Distill at 3k", note=_OWN_CHAT),
+        Baseline("r1-distill-8k", "chat", "boxed", "DeepSeek-R1-Distill at 8k", LONG_BUDGET, note=_OWN_CHAT),
+        Baseline("instruct", "qwen_math", "boxed", "Qwen2.5-Math-Instruct"),
+        Baseline("llama", "r1", "r1", "Llama-3.2-3B: base, FineMath, NuminaQA, and each after RL"),
+        Baseline("llama-instruct", "chat", "boxed", "Llama-3.2-3B-Instruct", note=_OWN_CHAT),
+    )
+}
+
+
+def find_baseline(name: str) -> Baseline:
+    """Raises ValueError naming the nearest."""
+    if name not in BASELINES:
+        raise ValueError(f"unknown baseline {name!r}: {nearest(name, BASELINES)}")
+    return BASELINES[name]

@@ -1,0 +1,150 @@
+"""All prompts of all benchmarks as one queue, cut into chunks: while one is sampled, the one before is graded and kept.
+
+Chunks follow from the questions and the config alone, and randomness is addressed, so an evaluation that is killed and
+continued asks the remaining chunks exactly as it would have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from r1zero.config import RewardConfig, SamplingConfig
+from r1zero.engines import Engine
+from r1zero.evaluation.ask import encode
+from r1zero.evaluation.suites import Entry
+from r1zero.grading import grade
+from r1zero.grading.reward import reward
+from r1zero.models.load import Policy
+from r1zero.records import Prompt, Response, Rollout
+from r1zero.tasks.templates import Template
+
+FULL = 4  # a chunk holds so many times the responses that an engine samples at once: little idles at its end
+WAITING = 2  # chunks sampled ahead of grading before sampling waits
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Prompts that go to the engine in one call."""
+
+    index: int
+    prompts: tuple[Prompt, ...]
+    template: Template
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole queue."""
+
+    chunks: tuple[Chunk, ...]
+    dropped: tuple[str, ...]  # ids of problems whose prompt leaves no room for a response
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of every prompt and gold: two plans with the same one ask the same."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks:
+            for prompt in chunk.prompts:
+                digest.update(f"{prompt.problem.id}\0{prompt.text}\0{prompt.problem.gold}\0".encode())
+            digest.update(b"\1")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one evaluation, chunks that were there before left out."""
+
+    wall: float = 0.0
+    sampling: float = 0.0  # in the engine
+    grading: float = 0.0  # in the grading thread, beside the engine
+    tokens: int = 0  # sampled
+
+
+def make_plan(entries: Sequence[Entry], policy: Policy, *, samples: int, concurrent: int) -> Plan:
+    """The queue of all entries.  Raises ValueError when no prompt fits the model's context."""
+    chunks: list[Chunk] = []
+    dropped: list[str] = []
+    shortest = policy.max_context
+    for template in dict.fromkeys(entry.template for entry in entries):
+        problems = [problem for entry in entries if entry.template == template for problem in entry.problems]
+        prompts = encode(problems, template, policy)
+        shortest = min([shortest, *(len(prompt.token_ids) for prompt in prompts)])
+        fitting = [prompt for prompt in prompts if len(prompt.token_ids) < policy.max_context]
+        dropped += [prompt.problem.id for prompt in prompts if len(prompt.token_ids) >= policy.max_context]
+        size = max(1, FULL * concurrent // samples)
+        for at in range(0, len(fitting), size):
+            chunks.append(Chunk(len(chunks), tuple(fitting[at : at + size]), template))
+    if not chunks:
+        raise ValueError(
+            f"no prompt fits the model's context of {policy.max_context} tokens: use a shorter template than "
+            f"{entries[0].template.name!r} or a model with a longer context"
+        )
+    return Plan(tuple(chunks), tuple(dropped))
+
+
+def run_queue(
+    plan: Plan,
+    engine: Engine,
+    *,
+    samples: int,
+    sampling: SamplingConfig,
+    address: tuple[int | str, ...],
+    is_kept: Callable[[int], bool],
+    keep: Callable[[int, list[Rollout]], None],
+    answer_format: str = "",
+    on_tokens: Callable[[int], None] | None = None,
+) -> Timing:
+    """Answer every chunk that is not kept yet.  `keep` is called from the grading thread, in the order of chunks.
+
+    What grading or keeping raises is raised here, after the chunk that is being sampled.
+    """
+    started, sampling_seconds, tokens = time.perf_counter(), 0.0, 0
+    grading_seconds: list[float] = []
+    waiting: deque[Future[float]] = deque()
+
+    def grade_and_keep(chunk: Chunk, responses_PG: list[list[Response]]) -> float:
+        began = time.perf_counter()
+        keep(chunk.index, grade_chunk(chunk, responses_PG, sampling, answer_format))
+        return time.perf_counter() - began
+
+    with ThreadPoolExecutor(1, thread_name_prefix="grading") as grading:
+        for chunk in plan.chunks:
+            if is_kept(chunk.index):
+                continue
+            began = time.perf_counter()
+            responses_PG = engine.generate(
+                chunk.prompts,
+                samples=samples,
+                sampling=sampling,
+                address=address,
+                stop=chunk.template.stop,
+                keep_stop=chunk.template.keep_stop,
+                on_tokens=on_tokens,
+            )
+            sampling_seconds += time.perf_counter() - began
+            tokens += sum(response.num_tokens for responses in responses_PG for response in responses)
+            waiting.append(grading.submit(grade_and_keep, chunk, responses_PG))
+            while len(waiting) > WAITING or (waiting and waiting[0].done()):
+                grading_seconds.append(waiting.popleft().result())
+        grading_seconds += [future.result() for future in waiting]
+    return Timing(time.perf_counter() - started, sampling_seconds, sum(grading_seconds), tokens)
+
+
+def grade_chunk(
+    chunk: Chunk, responses_PG: Sequence[Sequence[Response]], sampling: SamplingConfig, answer_format: str = ""
+) -> list[Rollout]:
+    """The rollouts of a chunk; `answer_format` overrides the template's."""
+    rollouts = []
+    for prompt, responses in zip(chunk.prompts, responses_PG, strict=True):
+        problem = prompt.problem
+        for sample, response in enumerate(responses):
+            verdict = grade(
+                response.text, problem.gold, answer_format or chunk.template.answer_format, task=problem.task
+            )
+            worth = reward(verdict, response.finish_reason, RewardConfig())
+            rollouts.append(Rollout(0, sample, prompt, response, verdict, worth))
+    return rollouts

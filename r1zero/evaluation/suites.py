@@ -1,0 +1,103 @@
+"""What an evaluation asks: suites expanded into benchmarks, each with its problems and its template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from r1zero.config import EvalConfig, nearest
+from r1zero.records import Problem
+from r1zero.tasks import build_task
+from r1zero.tasks.benchmarks import BENCHMARKS, SUFFIXES, SUITES, load_benchmark
+from r1zero.tasks.datafiles import FileCountdown, read_table
+from r1zero.tasks.mathematics import FileMathematics, read_problems
+from r1zero.tasks.templates import Template
+
+GENERATED = 512  # problems where they are made rather than read
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One benchmark as it is asked.
+
+    Example: Entry("aime24", problems=(...), template=TEMPLATES["qwen_math"])
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    template: Template
+
+
+def expand(suites: Sequence[str]) -> list[str]:
+    """Names of benchmarks, countdown, files and Hub ids in the order asked, each once.
+
+    Raises ValueError for a name that is none of them, naming the nearest.
+
+    >>> expand(["countdown", "math", "aime24"])
+    ['countdown', 'aime24', 'amc', 'math500', 'minerva', 'olympiad_bench']
+    """
+    names: list[str] = []
+    for suite in suites:
+        if suite not in SUITES and suite not in BENCHMARKS and suite != "countdown" and not is_source(suite):
+            known = ["countdown", *SUITES, *BENCHMARKS]
+            raise ValueError(f"unknown suite {suite!r}: {nearest(suite, known)}; or give a parquet or jsonl file")
+        names += SUITES.get(suite, (suite,))
+    return list(dict.fromkeys(names))
+
+
+def is_source(name: str) -> bool:
+    """Whether a suite is a file or a Hub id rather than a name."""
+    return name.endswith(SUFFIXES) or (name.count("/") == 1 and not name.startswith((".", "/", "~")))
+
+
+def is_mathematical(name: str) -> bool:
+    return name in BENCHMARKS or name in SUITES
+
+
+def load_entries(names: Sequence[str], config: EvalConfig, template: Template) -> list[Entry]:
+    """Every benchmark with its problems; without names, the config's own task.
+
+    Raises ValueError naming what cannot be read, or stands there twice.
+    """
+    entries = [Entry(_title(name), tuple(_problems(name, config)), template) for name in names]
+    if not names:
+        entries = [Entry(config.task.name, tuple(own_problems(config)), template)]
+    twice = [name for name, count in Counter(entry.name for entry in entries).items() if count > 1]
+    if twice:
+        raise ValueError(f"two suites are called {twice[0]!r}: rename one of the files")
+    ids = Counter(problem.id for entry in entries for problem in entry.problems)
+    if ids and (most := ids.most_common(1)[0])[1] > 1:
+        raise ValueError(f"problem {most[0]} is asked twice: leave one of the suites out")
+    return entries
+
+
+def _title(name: str) -> str:
+    return Path(name).stem if name.endswith(SUFFIXES) else name
+
+
+def _problems(name: str, config: EvalConfig) -> list[Problem]:
+    if name in BENCHMARKS:
+        problems = load_benchmark(name, config.data)
+    elif name != "countdown" and _is_mathematical_file(name, config.task.split):
+        problems = read_problems(name, config.task.split, prefix=_title(name))
+    else:
+        return _countdown(name, config)
+    return problems[: config.num_problems] if config.num_problems else problems
+
+
+def _is_mathematical_file(path: str, split: str) -> bool:
+    return "nums" not in {column.lower() for column in read_table(path, split).columns}
+
+
+def _countdown(name: str, config: EvalConfig) -> list[Problem]:
+    path = name if name != "countdown" else config.task.path if config.task.name == "countdown" else None
+    return own_problems(replace(config, task=replace(config.task, name="countdown", path=path)))
+
+
+def own_problems(config: EvalConfig) -> list[Problem]:
+    """What the config's own task asks: the first `num_problems`, or all of a file."""
+    task = build_task(config.task, config.seed, whole_file=not config.held_out_only)
+    of_file = len(task.rows["eval"]) if isinstance(task, FileCountdown | FileMathematics) else GENERATED
+    return task.problems("eval", 0, config.num_problems or of_file)
