@@ -6,19 +6,22 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from r1zero.cli.grade_summary import Tally, show
 from r1zero.cli.verb import Arguments, Option, Verb
-from r1zero.grading import EXTRACTORS, VERIFIERS
+from r1zero.grading import EXTRACTORS, VERIFIERS, task_of
 from r1zero.grading.batch import Submission, grade_many
+from r1zero.grading.mathematics import read_gold
 from r1zero.grading.pool import num_cores
 from r1zero.grading.second_opinion import GRADERS, second_opinions
 from r1zero.records import Grade
+
+Submit = Callable[["Line"], Submission]
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class Line:
 def run(arguments: Arguments) -> int:
     """Grade every line; 1 when some line could not be graded (it is named on stderr and left out)."""
     source, out, also = arguments.positionals[0], arguments.options.get("out"), arguments.options.get("also")
+    rule = arguments.options.get("rule")
     workers = arguments.count("workers", num_cores())
-    submission_of = partial(submit, rule=arguments.options.get("rule"), task=arguments.options.get("task"))
+    submission_of = partial(submit, rule=rule, task=arguments.options.get("task"))
     tally = Tally()
     with opened(source) as texts, written(out) as rows, watched(texts, source, out) as seen:
         verdicts = grade_many(read_lines(seen), submission_of, workers=workers)
@@ -46,7 +50,7 @@ def run(arguments: Arguments) -> int:
                 tally.add_fault(line.number)
                 print(f"r1zero: {source}, line {line.number}: {verdict}", file=sys.stderr)
                 continue
-            tally.add(verdict)
+            tally.add(verdict, "" if rule else foreign_template(line.row))
             graded = {**line.row, **asdict(verdict)}
             if also:
                 graded[also.replace("-", "_")] = second
@@ -82,7 +86,7 @@ def submit(line: Line, *, rule: str | None = None, task: str | None = None) -> S
         raise ValueError(line.fault)
     row = line.row
     golds = golds_of(row)
-    task = task or row.get("task") or ("countdown" if _is_countdown(row["gold"]) else "math")
+    task = task or row.get("task") or task_of(golds[0])
     if row.get("response") is not None:
         return Submission(_text(row, "response"), golds, rule or format_of(row), task)
     if "prediction" not in row:
@@ -101,28 +105,21 @@ def golds_of(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def format_of(row: dict[str, Any]) -> str:
-    """The answer format a row states, else that of its template, else `any`."""
+    """The answer format a row states, else that of its template where that is one of ours, else `any`."""
+    from r1zero.tasks.templates import TEMPLATES
+
     if row.get("answer_format"):
         return str(row["answer_format"])
-    return _template_format(str(row["template"])) if row.get("template") else "any"
+    template = TEMPLATES.get(str(row.get("template")))
+    return template.answer_format if template else "any"
 
 
-@cache
-def _template_format(template: str) -> str:
-    from r1zero.tasks.templates import load_template
+def foreign_template(row: dict[str, Any]) -> str:
+    """The template a row names where that says nothing to us about its answer format; "" where there is none."""
+    from r1zero.tasks.templates import TEMPLATES
 
-    try:
-        return load_template(template).answer_format
-    except ValueError as error:
-        raise ValueError(f"{error} (--rule says where the answer stands, whatever the template)") from None
-
-
-def _is_countdown(gold: Any) -> bool:
-    """Whether a gold states numbers and a target."""
-    if isinstance(gold, str) and gold.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError, RecursionError):
-            gold = json.loads(gold)
-    return isinstance(gold, dict) and "nums" in gold
+    name = "" if row.get("answer_format") or row.get("response") is None else str(row.get("template") or "")
+    return "" if name in TEMPLATES else name
 
 
 def _text(row: dict[str, Any], key: str) -> str:
@@ -139,7 +136,7 @@ def _text(row: dict[str, Any], key: str) -> str:
 
 
 def with_second(
-    verdicts: Iterable[tuple[Line, Grade | ValueError]], submission_of: Any, also: str | None, workers: int
+    verdicts: Iterable[tuple[Line, Grade | ValueError]], submission_of: Submit, also: str | None, workers: int
 ) -> Iterator[tuple[Line, Grade | ValueError, bool | None]]:
     """Each verdict beside that of the other grader; None where it has no answer to judge, or is not asked."""
     if also is None:
@@ -150,15 +147,11 @@ def with_second(
         yield line, verdict, second
 
 
-def question(line: Line, verdict: Grade | ValueError, submission_of: Any) -> tuple[str | None, tuple[str, ...]]:
+def question(line: Line, verdict: Grade | ValueError, submission_of: Submit) -> tuple[str | None, tuple[str, ...]]:
     """The answer and the golds another grader is asked about: mathematical ones, gold by gold without tolerances."""
     if isinstance(verdict, ValueError) or submission_of(line).task == "countdown":
         return None, ()
-    golds: list[str] = []
-    for gold in golds_of(line.row):
-        parts = json.loads(gold) if gold.startswith('{"answers"') else {"answers": [gold]}
-        golds += parts["answers"]
-    return verdict.extracted, tuple(golds)
+    return verdict.extracted, tuple(answer for gold in golds_of(line.row) for answer in read_gold(gold).answers)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -231,7 +224,7 @@ VERB = Verb(
             "rule",
             "NAME",
             "where the answer stands in a response, for all rows (default: the row's `answer_format`, else that of its "
-            "`template`, else `any`: every place an answer may stand)",
+            "`template`, else `any`: every place where an answer may stand)",
             choices=tuple(EXTRACTORS),
         ),
         Option(

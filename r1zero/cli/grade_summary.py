@@ -38,13 +38,16 @@ class Tally:
     rows: int = 0
     counts: Counter[str] = field(default_factory=Counter)  # correct, wrong, unformatted; timeouts, failures
     reasons: Counter[str] = field(default_factory=Counter)
+    foreign: Counter[str] = field(default_factory=Counter)  # templates that are not ours
     faulty_lines: int = 0
     faulty_numbers: list[int] = field(default_factory=list)  # the first of them
     agreement: Agreement = field(default_factory=Agreement)
     differences: list[Difference] = field(default_factory=list)  # the first of them
 
-    def add(self, verdict: Grade) -> None:
+    def add(self, verdict: Grade, foreign: str = "") -> None:
+        """One more grade; `foreign` is a template that says nothing about where its answer stands."""
         self.rows += 1
+        self.foreign[foreign] += bool(foreign)
         self.counts["correct" if verdict.correct else "wrong" if verdict.formatted else "unformatted"] += 1
         self.counts["timeouts"] += is_timeout(verdict.reason)
         self.counts["failures"] += is_failure(verdict.reason)
@@ -77,6 +80,8 @@ def show(tally: Tally, out: TextIO, *, also: str | None, as_json: bool) -> None:
     for name, text in (("timeouts", "ran out of time"), ("failures", "could not be compared")):
         if tally.counts[name]:
             print(f"{tally.counts[name]} {text} ({tally.counts[name] / tally.rows:.2%} of the rows)", file=out)
+    for name, count in (+tally.foreign).most_common(SHOWN_REASONS):
+        print(f"{count} name the template {short(name)!r}, which is not ours: graded under the rule `any`", file=out)
     if also:
         show_agreement(tally, out, also)
     if tally.faulty_lines:
@@ -110,6 +115,7 @@ def as_dict(tally: Tally, also: str | None) -> dict[str, Any]:
     numbers: dict[str, Any] = {"rows": tally.rows}
     numbers |= {name: tally.counts[name] for name in ("correct", "wrong", "unformatted", "timeouts", "failures")}
     numbers |= {"faulty_lines": tally.faulty_lines, "first_faulty_lines": tally.faulty_numbers}
+    numbers["foreign_templates"] = dict(+tally.foreign)
     numbers["reasons"] = dict(tally.reasons.most_common(SHOWN_REASONS))
     if also:
         a = tally.agreement
