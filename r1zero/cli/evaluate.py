@@ -197,7 +197,7 @@ def print_tables(config: EvalConfig, baseline: str, result: Result) -> None:
         for note in dict.fromkeys(m.reference.note for m in result.matches if m.reference.note):
             say(f"  note: {note}")
     if result.luck:
-        say("\nThe same model twice: how far apart chance alone puts two subsets of 30 questions")
+        say("\nThe same model on 30 questions, drawn twice: accuracy (95 % of draws), and how often two draws differ")
         print_table(*tables.luck_table(result.luck), console=console)
     if result.contamination:
         say("\nQuestions cut after 60 % of their words and given bare, greedy continuation")

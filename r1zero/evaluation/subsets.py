@@ -27,7 +27,7 @@ class Luck:
     """
 
     benchmark: str
-    kind: str  # "other questions", or "same questions, other responses"
+    drawn: str  # what differs between two subsets: "questions", or "responses" to the same questions
     questions: int  # of the pool that subsets are drawn from
     accuracy: Interval  # of one subset: mean over draws, 2.5 % and 97.5 % quantiles
     spread: float  # standard deviation of the difference between two subsets
@@ -55,15 +55,15 @@ def subset_luck(
     share_P = np.array([responses.mean() for responses in right])
     first_RS = rng.integers(0, len(right), (draws, size))
     second_RS = rng.integers(0, len(right), (draws, size))
-    found = [_luck(benchmark, "other questions", share_P, first_RS, second_RS, gaps, rng)]
+    found = [_luck(benchmark, "questions", share_P, first_RS, second_RS, gaps, rng)]
     if counts_P.min() >= 2:
-        found.append(_luck(benchmark, "same questions, other responses", share_P, first_RS, first_RS, gaps, rng))
+        found.append(_luck(benchmark, "responses", share_P, first_RS, first_RS, gaps, rng))
     return found
 
 
 def _luck(
     benchmark: str,
-    kind: str,
+    drawn: str,
     share_P: np.ndarray,
     first_RS: np.ndarray,
     second_RS: np.ndarray,
@@ -77,7 +77,7 @@ def _luck(
     low, high = np.quantile(first_R, [0.025, 0.975])
     return Luck(
         benchmark=benchmark,
-        kind=kind,
+        drawn=drawn,
         questions=share_P.size,
         accuracy=Interval(float(first_R.mean()), float(low), float(high)),
         spread=float((first_R - second_R).std()),

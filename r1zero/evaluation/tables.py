@@ -43,9 +43,10 @@ def accuracy_table(summaries: Sequence[Summary], macros: Mapping[str, Interval])
 
 
 def outcome_table(summaries: Sequence[Summary]) -> Table:
-    """The share of each outcome, and of responses that ended by themselves."""
-    rows = [[s.name, *(s.share(outcome) for outcome in OUTCOMES), s.ended] for s in summaries]
-    return ["share", *OUTCOMES, "ended by itself"], rows
+    """The share of each way to fail, and of responses that ended by themselves."""
+    failures = OUTCOMES[1:]
+    rows = [[s.name, *(s.share(outcome) for outcome in failures), s.ended] for s in summaries]
+    return ["share", *failures, "ended"], rows
 
 
 def length_table(summaries: Sequence[Summary]) -> Table:
@@ -94,7 +95,7 @@ def luck_objects(lucks: Sequence[Luck]) -> list[dict[str, Any]]:
     return [
         {
             "suite": luck.benchmark,
-            "drawn": luck.kind,
+            "drawn": luck.drawn,
             "pool": luck.questions,
             "accuracy": luck.accuracy,
             "difference_sd": luck.spread,
