@@ -28,7 +28,7 @@ def grade(response: str, gold: str, answer_format: str, *, task: str | None = No
 
     >>> grade("3 * 8 = 24\\nAnswer: 3 * 8", '{"nums": [3, 8], "target": 24}', "native")
     Grade(correct=True, formatted=True, extracted='3 * 8', reason='')
-    >>> grade("so \\boxed{0.5}", "\\frac12", "boxed").correct
+    >>> grade("so \\\\boxed{0.5}", "\\\\frac12", "boxed").correct
     True
     """
     answer = extract(response, answer_format)
@@ -41,7 +41,7 @@ def grade(response: str, gold: str, answer_format: str, *, task: str | None = No
 def equivalent(prediction: str, gold: str, *, task: str | None = None) -> bool:
     """Whether `prediction`, an answer without its surroundings, satisfies `gold`.
 
-    >>> equivalent("1/2", "\\frac12"), equivalent("x^2 - 1", "(x - 1)(x + 1)"), equivalent("[0, 1)", "(0, 1]")
+    >>> equivalent("1/2", "\\\\frac12"), equivalent("x^2 - 1", "(x - 1)(x + 1)"), equivalent("[0, 1)", "(0, 1]")
     (True, True, False)
     """
     return not fault(prediction, gold, task=task)

@@ -296,7 +296,7 @@ def same_leaf(prediction: str, gold: str, rule: Rule = EXACT) -> bool:
         return _same_words(prediction, gold)
     if (when := _same_time(prediction, gold)) is not None:
         return when
-    if ":" in gold or ":" in prediction:
+    if ":" in gold or (":" in prediction and not lone_number(prediction)):
         return _same_ratio(prediction, gold)
     return _same_quantity(prediction, gold, rule)
 
@@ -365,8 +365,6 @@ def _same_quantity(prediction: str, gold: str, rule: Rule) -> bool:
         return _same_formula(prediction, gold, rule)
     if unit is None and "%" in wanted + value:
         return _same_percentage(value, wanted, rule)
-    if unit is None and (number := lone_number(prediction)):
-        return same_leaf(number, gold, rule)
     return False
 
 
@@ -425,7 +423,7 @@ _NUMERAL = re.compile(
     r"(?<![\w.])-?(?:\\?\$)?\s?(?:\d+\s+\d+/\d+|\d*\s*\\frac\s*\{-?\d+\}\s*\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+/\d+|\d*\.?\d+)(?![\d^_])"
 )
 _SENTENCE = re.compile(r"[a-zA-Z]{2,}")
-_OPERATORS = re.compile(r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most|than)\b")
+_OPERATORS = re.compile(r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most)\b")
 
 
 def lone_number(text: str) -> str:

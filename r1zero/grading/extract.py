@@ -10,8 +10,19 @@ import re
 from collections.abc import Callable
 
 from r1zero.config import nearest
+from r1zero.grading.words import choice as choice_letter
 
 _BOX_TOKEN = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|-?\.\d+")
+_NUMBER_TAIL = 4000  # characters in which the last number is looked for first
+_VERL_GSM8K = re.compile(r"#### (-?[0-9.,]+)")
+_DAPO = re.compile(r"(?i)answer\s*:\s*([^\n]+)")
+_PARENTHESIZED = re.compile(r"\(([A-J])\)")
+_ANSWER_IS = re.compile(
+    r"(?i:\b(?:answer|result)\*{0,2}\s{0,3}(?:\([^()\n]{1,40}\)\s{0,3})?(?:is\b|[:=])\*{0,2}[ \t]*:?)|(?:^|\n)[ \t]*A:"
+)
+_OPENING_MARKS = re.compile(r"(?:\s|\$\$|\\\[)*")
+_SENTENCE_END = re.compile(r"\.(?=\s|$)(?<![ap]\.m\.)|\n|</?[a-z]+>")
 _LOOSE_TAGS = re.compile(r"</think>\s*<answer>")
 
 
@@ -60,18 +71,123 @@ def boxed(response: str) -> str | None:
     return found[1] if found else None
 
 
+def boxed_strict(response: str) -> str | None:
+    """understand-r1-zero's `boxed_reward_fn`: from the very last \\boxed{ on; if that never closes there is no answer."""
+    return (_final_box(response) or None) if "\\boxed" in response else None
+
+
+def orz(response: str) -> str | None:
+    """understand-r1-zero's rule for Open-Reasoner-Zero: as `r1`, with `<answer>` and `</answer>` anywhere."""
+    return _after_last_answer_tag(response) if "<answer>" in response else None
+
+
+def r1_distill(response: str) -> str | None:
+    """oat's rule for distilled models: exactly one `</think>`, and after it the last complete box."""
+    _, found, answer = response.partition("</think>")
+    return boxed(answer) if found and "</think>" not in answer else None
+
+
+def gsm8k(response: str) -> str | None:
+    """What follows the last `####` on its line, as GSM8K's own solutions end.
+
+    >>> gsm8k("5 + 6 = 11\\n#### 11 ")
+    '11'
+    """
+    found = _after_mark(response)
+    return found[1] if found else None
+
+
+def verl_gsm8k(response: str) -> str | None:
+    """verl's strict GSM8K rule: the last `#### number` of the last 300 characters, commas and dollars taken out."""
+    found = _VERL_GSM8K.findall(response[-300:])
+    return found[-1].replace(",", "").replace("$", "") if found else None
+
+
+def dapo(response: str) -> str | None:
+    """verl's DAPO rule: what follows the last `Answer:` in the last 300 characters, to the end of its line."""
+    found = _DAPO.findall(response[-300:])
+    return found[-1].strip() if found else None
+
+
+def answer_is(response: str) -> str | None:
+    """What follows the last "answer is", "Answer:", or line that begins with `A:`, to the end of the sentence.
+
+    >>> answer_is("The answer (arabic numerals) is 6.50. Next question"), answer_is("**Answer:**\\n\\n$x = 3$")
+    ('6.50', '$x = 3$')
+    """
+    found = _after_answer_is(response)
+    return found[1] if found else None
+
+
+def last_number(response: str) -> str | None:
+    """The last number, wherever it stands.
+
+    >>> last_number("3 apples at $1,234.50 each.")
+    '1,234.50'
+    """
+    tail, kept = response[-_NUMBER_TAIL:], len(response) > _NUMBER_TAIL
+    found = list(_NUMBER.finditer(tail))
+    if not found and kept:
+        found = list(_NUMBER.finditer(response))
+    return found[-1].group() if found else None
+
+
+def choice(response: str) -> str | None:
+    """The letter of a multiple choice: that of the last box, of "the answer is (C)", or the last one in parentheses.
+
+    >>> choice("so the answer is C."), choice("not (A), it is (B)"), choice("A house")
+    ('C', 'B', None)
+    """
+    for found in (_last_box(response), _after_answer_is(response), (0, response)):
+        if found and (letter := choice_letter(found[1])):
+            return letter
+    letters = _PARENTHESIZED.findall(response)
+    return letters[-1] if letters else None
+
+
+def qwen(response: str) -> str | None:
+    """Qwen2.5-Math's and simpleRL's `extract_answer`: a stated final answer, a box even unclosed, "he answer is", the
+    last number; in that order."""
+    if "final answer is $" in response and "$. I hope" in response:
+        return response.split("final answer is $", 1)[1].split("$. I hope", 1)[0].strip()
+    if "boxed" in response:
+        rest = response[response.rfind("boxed") + len("boxed") :]
+        return _balanced(rest) if rest.startswith("{") else rest.split("$", 1)[0].strip() if rest else None
+    for mark in ("he answer is", "final answer is"):
+        if mark in response:
+            return response[response.rfind(mark) + len(mark) :].strip().rstrip(".").strip()
+    found = _NUMBER.findall(response[-_NUMBER_TAIL:].replace(",", ""))
+    return found[-1] if found else None
+
+
 def any_format(response: str) -> str | None:
-    """Of the last box, the last `<answer>...</answer>` and the last `Answer: ` line, the one that begins last."""
-    found = [f for f in (_last_box(response), _last_tag_pair(response), _last_answer_line(response)) if f]
-    return max(found)[1] if found else None
+    """The last box; else the last answer tag, `Answer: ` line or `####`, whichever begins last; else what follows "the
+    answer is"; else the last number."""
+    if box := _last_box(response):
+        return box[1]
+    found = [f for f in (_last_tag_pair(response), _last_answer_line(response), _after_mark(response)) if f]
+    if found:
+        return max(found)[1]
+    stated = _after_answer_is(response)
+    return stated[1] if stated else last_number(response)
 
 
 EXTRACTORS: dict[str, Callable[[str], str | None]] = {
     "native": native,
     "r1": r1,
     "r1_loose": r1_loose,
+    "orz": orz,
+    "r1_distill": r1_distill,
     "answer_tag": answer_tag,
     "boxed": boxed,
+    "boxed_strict": boxed_strict,
+    "gsm8k": gsm8k,
+    "verl_gsm8k": verl_gsm8k,
+    "dapo": dapo,
+    "answer_is": answer_is,
+    "last_number": last_number,
+    "choice": choice,
+    "qwen": qwen,
     "any": any_format,
 }
 
@@ -80,9 +196,19 @@ ABSENT = {
     "native": "no line begins with 'Answer: '",
     "r1": "no '</think> <answer>' closed by '</answer>'",
     "r1_loose": "no '</think>' and '<answer>' closed by '</answer>'",
+    "orz": "no '<answer>' and '</answer>'",
+    "r1_distill": "no complete \\boxed{} after the only '</think>'",
     "answer_tag": "no <answer>...</answer> on the last line",
     "boxed": "no complete \\boxed{}",
-    "any": "no box, answer tag or 'Answer: ' line",
+    "boxed_strict": "the last \\boxed{} is not complete, or there is none",
+    "gsm8k": "no '####'",
+    "verl_gsm8k": "no '#### number' in the last 300 characters",
+    "dapo": "no 'Answer:' in the last 300 characters",
+    "answer_is": "no 'answer is'",
+    "last_number": "no number",
+    "choice": "no letter of a choice",
+    "qwen": "no box, 'answer is' or number",
+    "any": "no box, answer tag, 'Answer: ' line, '####', 'answer is' or number",
 }
 
 
@@ -102,6 +228,36 @@ def _last_answer_line(text: str) -> tuple[int, str] | None:
             return start, answer
         end = start - 1
     return None
+
+
+def _after_mark(text: str) -> tuple[int, str] | None:
+    """Where the last `####` stands, and the rest of its line."""
+    at = text.rfind("####")
+    return (at, text[at + 4 :].split("\n", 1)[0].strip()) if at >= 0 else None
+
+
+def _after_answer_is(text: str) -> tuple[int, str] | None:
+    """Where the last statement of an answer begins that says something, and what it says up to the end of its sentence."""
+    last: tuple[int, int] | None = None
+    for found in _ANSWER_IS.finditer(text):
+        last = found.start(), found.end()
+    if last is None:
+        return None
+    start, at = last
+    at = _OPENING_MARKS.match(text, at).end()  # type: ignore[union-attr]
+    end = _SENTENCE_END.search(text, at)
+    said = text[at : end.start() if end else len(text)].strip().strip("*").strip()
+    return (start, said) if said else None
+
+
+def _balanced(text: str) -> str:
+    """What stands in the brace that opens `text`, to its end where it never closes."""
+    depth = 0
+    for i, character in enumerate(text):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth == 0:
+            return text[1:i]
+    return text[1:]
 
 
 def _last_tag_pair(text: str) -> tuple[int, str] | None:

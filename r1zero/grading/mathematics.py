@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from r1zero.grading import guards
-from r1zero.grading.equality import EXACT, Rule, UndecidedError, same
-from r1zero.grading.exact import exact_equal
+from r1zero.grading.equality import EXACT, Rule, UndecidedError, lone_number, same
+from r1zero.grading.exact import exact_equal, plain_value
 from r1zero.grading.normalize import normalize, plain_text
 from r1zero.grading.structure import readings
 
@@ -135,6 +135,8 @@ def _same_reading(prediction: str, gold: str, rule: Rule, unit: str) -> bool:
     candidates = [prediction]
     if (bare := without_sentence(prediction)) != prediction:
         candidates.append(bare)
+    if (number := _number_in_words(prediction)) and plain_value(re.sub(r"\s*\\?%$", "", gold)) is not None:
+        candidates.append(number)
     if unit:
         candidates.append(_without_unit(bare, normalize(unit)))
     return any(
@@ -143,6 +145,17 @@ def _same_reading(prediction: str, gold: str, rule: Rule, unit: str) -> bool:
         for shape in readings(text)
         for target in readings(gold)
     )
+
+
+_CHOSEN = re.compile(r"\(?[A-J](?:\)|[.:])\s*(?=\S)")
+
+
+def _number_in_words(text: str) -> str:
+    """The one number of a sentence, or behind the letter of a choice: `A. 250`."""
+    if found := _CHOSEN.match(text):
+        rest = text[found.end() :].strip()
+        return rest if plain_value(rest) is not None else lone_number(rest)
+    return lone_number(text)
 
 
 def _without_unit(text: str, unit: str) -> str:

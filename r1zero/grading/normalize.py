@@ -85,7 +85,7 @@ def normalize(text: str) -> str:
     """
     text = _plain_characters(text)
     text = unwrap(text)
-    if "\\" in text:
+    if "\\" in text or "{" in text or "~" in text:
         text = _plain_latex(text)
     text = _SPACES.sub(" ", text)
     return unwrap(text)
