@@ -21,7 +21,7 @@ LONG_BUDGET = 8000
 class Baseline:
     """One protocol.
 
-    Example: Baseline("oat-zero", "qwen_math", "boxed", title="Oat-Zero (Dr. GRPO)")
+    Example: Baseline("oat-zero", "qwen_math", "boxed_strict", title="Oat-Zero (Dr. GRPO)")
     """
 
     name: str
@@ -49,19 +49,19 @@ _OWN_CHAT = "asked through the model's own chat template: the paper's wording fo
 BASELINES: Mapping[str, Baseline] = {
     baseline.name: baseline
     for baseline in (
-        Baseline("base-none", "none", "boxed", "a base model, the question alone"),
-        Baseline("base-qwen", "qwen_math", "boxed", "a base model under the Qwen-Math template"),
+        Baseline("base-none", "none", "boxed_strict", "a base model, the question alone"),
+        Baseline("base-qwen", "qwen_math", "boxed_strict", "a base model under the Qwen-Math template"),
         Baseline("base-r1", "r1", "r1", "a base model under the R1 template, strict tags"),
-        Baseline("oat-zero", "qwen_math", "boxed", "Oat-Zero (Dr. GRPO)"),
-        Baseline("simplerl-zero", "qwen_math", "boxed", "SimpleRL-Zero (its ChatML form for Qwen models)"),
-        Baseline("prime-zero", "chat", "boxed", "PRIME-Zero", note=_OWN_CHAT),
+        Baseline("oat-zero", "qwen_math", "boxed_strict", "Oat-Zero (Dr. GRPO)"),
+        Baseline("simplerl-zero", "qwen_math", "boxed_strict", "SimpleRL-Zero (its ChatML form for Qwen models)"),
+        Baseline("prime-zero", "chat", "boxed_strict", "PRIME-Zero", note=_OWN_CHAT),
         Baseline("open-reasoner-zero", "chat", "orz", "OpenReasoner-Zero at 3k", note=_OWN_CHAT),
         Baseline("open-reasoner-zero-8k", "chat", "orz", "OpenReasoner-Zero at 8k", LONG_BUDGET, note=_OWN_CHAT),
-        Baseline("r1-distill", "chat", "boxed", "DeepSeek-R1-Distill at 3k", note=_OWN_CHAT),
-        Baseline("r1-distill-8k", "chat", "boxed", "DeepSeek-R1-Distill at 8k", LONG_BUDGET, note=_OWN_CHAT),
-        Baseline("instruct", "qwen_math", "boxed", "Qwen2.5-Math-Instruct"),
+        Baseline("r1-distill", "chat", "r1_distill", "DeepSeek-R1-Distill at 3k", note=_OWN_CHAT),
+        Baseline("r1-distill-8k", "chat", "r1_distill", "DeepSeek-R1-Distill at 8k", LONG_BUDGET, note=_OWN_CHAT),
+        Baseline("instruct", "qwen_math", "boxed_strict", "Qwen2.5-Math-Instruct"),
         Baseline("llama", "r1", "r1", "Llama-3.2-3B: base, FineMath, NuminaQA, and each after RL"),
-        Baseline("llama-instruct", "chat", "boxed", "Llama-3.2-3B-Instruct", note=_OWN_CHAT),
+        Baseline("llama-instruct", "chat", "boxed_strict", "Llama-3.2-3B-Instruct", note=_OWN_CHAT),
     )
 }
 

@@ -82,13 +82,8 @@ def paper_objects(matches: Sequence[Match]) -> list[dict[str, Any]]:
 def luck_table(lucks: Sequence[Luck]) -> Table:
     """How often two subsets of 30 questions differ by so much though the model is the same."""
     gaps = list(lucks[0].by_gap) if lucks else []
-    columns = [
-        "30 questions of",
-        "drawn anew",
-        "accuracy, 95 % of subsets",
-        *(f"differ by ≥ {percent(g)} %" for g in gaps),
-    ]
-    return columns, [[luck.benchmark, luck.kind, luck.accuracy, *luck.by_gap.values()] for luck in lucks]
+    columns = ["30 of", "drawn anew", "accuracy", *(f"≥ {percent(gap)} %" for gap in gaps)]
+    return columns, [[luck.benchmark, luck.drawn, luck.accuracy, *luck.by_gap.values()] for luck in lucks]
 
 
 def luck_objects(lucks: Sequence[Luck]) -> list[dict[str, Any]]:

@@ -52,10 +52,12 @@ def test_a_users_files_are_suites_and_their_mean_is_taken(r1zero, model_dir):
 def test_chance_and_contamination_are_shown_on_request(r1zero, model_dir):
     row = {"nums": [8, 3, 5], "target": 16}
     Path("some.jsonl").write_text("".join(json.dumps(row | {"target": n}) + "\n" for n in (0, 6, 10, 16)))
-    done = r1zero(
-        "eval", model_dir, "--suite", "some.jsonl", "--samples", 2, "--sampling.max_tokens", 4,
-        "--subset-check", "--contamination", "--json",
-    )  # fmt: skip
+    words = ["eval", model_dir, "--suite", "some.jsonl", "--samples", 2, "--sampling.max_tokens", 4]
+    words += ["--subset-check", "--contamination"]
+    shown = r1zero(*words)
+    assert shown.code == 0, shown.err
+    assert "questions" in shown.out and "≥ 16.7 %" in shown.out and "completed exactly" in shown.out
+    done = r1zero(*words, "--json")
     assert done.code == 0, done.err
     assert [luck["drawn"] for luck in done.json["luck"]] == ["questions", "responses"]
     (probe,) = done.json["contamination"]
