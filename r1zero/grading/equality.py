@@ -23,6 +23,9 @@ from r1zero.grading.units import Unit, split_unit
 from r1zero.grading.values import UndefinedError, decimal, names, ratio_at_points, same_value
 
 
+_LOOSE_SPACES = re.compile(r"(?<!\d) | (?!\d)")  # 4 2 is not 42
+
+
 class UndecidedError(Exception):
     """Two leaves that this grammar cannot read and another might: integrals, sums, limits."""
 
@@ -192,9 +195,8 @@ def _same_equation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
     """The same name and value, or two equations one of which is a multiple of the other."""
     names_ = label(prediction), label(gold)
     if all(names_):
-        alike = names_[0] == names_[1] or any(len(n) > 2 and " " not in n and "(" not in n for n in names_)
         functions = {name.partition("(")[0] for name in names_}
-        if names_[0] == names_[1] or functions == {"y", "f"} or (alike and len(min(names_, key=len)) > 1):
+        if names_[0] == names_[1] or functions == {"y", "f"}:
             return same(prediction.items[-1], gold.items[-1], rule)
     if len(prediction.items) != 2 or len(gold.items) != 2:
         return False
@@ -287,7 +289,7 @@ def same_leaf(prediction: str, gold: str, rule: Rule = EXACT) -> bool:
     decided = exact_equal(prediction, gold)
     if decided or (decided is False and rule.tolerance is None and rule.relative is None):
         return decided
-    if prediction.replace(" ", "") == gold.replace(" ", ""):
+    if _LOOSE_SPACES.sub("", prediction) == _LOOSE_SPACES.sub("", gold):
         return True
     if words.is_choice(gold) and words.choice(prediction):
         letter = words.choice(gold) or plain_text(gold).strip("(). ").upper()
@@ -311,9 +313,9 @@ def _same_words(prediction: str, gold: str) -> bool:
             return True
     if (when := _same_time(prediction, gold)) is not None:
         return when
-    value, unit, _ = split_unit(gold)
-    said = words.spelled_number(split_unit("1 " + plain_text(prediction).partition(" ")[2])[0])
-    return said is not None and unit is not None and plain_value(value) == said
+    spelled, _, rest = plain_text(prediction).partition(" ")
+    number = words.spelled_number(spelled)
+    return number is not None and bool(rest) and rest not in words.SCALES and same_leaf(f"{number} {rest}", gold)
 
 
 def _same_time(prediction: str, gold: str) -> bool | None:
@@ -423,7 +425,7 @@ _NUMERAL = re.compile(
     r"(?<![\w.])-?(?:\\?\$)?\s?(?:\d+\s+\d+/\d+|\d*\s*\\frac\s*\{-?\d+\}\s*\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+/\d+|\d*\.?\d+)(?![\d^_])"
 )
 _SENTENCE = re.compile(r"[a-zA-Z]{2,}")
-_OPERATORS = re.compile(r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most)\b")
+_OPERATORS = re.compile(r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most|thousand|million|billion|trillion|dozen|hundred)s?\b")
 
 
 def lone_number(text: str) -> str:

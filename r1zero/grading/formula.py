@@ -44,7 +44,7 @@ _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
     "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell partial nabla odot oplus".split()
 )
-_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?: \d{3})+(?![\d])(?:\.\d+)?|\d+\.?\d*|\.\d+"
+_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?!\d)(?:\.\d+)?|\d+\.?\d*|\.\d+"
 _TOKEN = re.compile(
     rf"""(?P<space>\s+) | (?P<number>(?:{_NUMBER})(?:[eE][+-]?\d+(?![\d.a-zA-Z]))?)
     | (?P<command>\\[a-zA-Z]+) | (?P<escaped>\\[^a-zA-Z]) | (?P<word>[a-zA-Z]+) | (?P<power>\*\*) | (?P<symbol>.)""",

@@ -135,7 +135,8 @@ def _same_reading(prediction: str, gold: str, rule: Rule, unit: str) -> bool:
     candidates = [prediction]
     if (bare := without_sentence(prediction)) != prediction:
         candidates.append(bare)
-    if (number := _number_in_words(prediction)) and plain_value(re.sub(r"\s*\\?%$", "", gold)) is not None:
+    cents = "$" in gold and re.search(r"cent|¢", prediction)
+    if (number := _number_in_words(prediction)) and not cents and plain_value(re.sub(r"\s*\\?%$", "", gold)) is not None:
         candidates.append(number)
     if unit:
         candidates.append(_without_unit(bare, normalize(unit)))

@@ -68,6 +68,7 @@ _RENAMED = {
     "equiv": "equiv", "prime": "'", "lnot": "not", "arccot": "arccot", "R": "mathbb{R}", "reals": "mathbb{R}",
 }  # fmt: skip
 _RENAME = re.compile(r"\\(" + "|".join(sorted(_RENAMED, key=len, reverse=True)) + r")(?![a-zA-Z])")
+_CROSS = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))")  # 6.7 x 10^5
 _SPACES = re.compile(r"\s+")
 _THIN_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!|\\!\s*,|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
 _MATRIX = re.compile(r"\\begin\{(?:p|b|B|small)?(?:matrix|array)\}(?:\s*\{[lcr|\s]*\})?")
@@ -87,7 +88,7 @@ def normalize(text: str) -> str:
     text = unwrap(text)
     if "\\" in text or "{" in text or "~" in text:
         text = _plain_latex(text)
-    text = _SPACES.sub(" ", text)
+    text = _CROSS.sub(r" \\times ", _SPACES.sub(" ", text))
     return unwrap(text)
 
 

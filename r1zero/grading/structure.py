@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from r1zero.grading import words
 from r1zero.grading.guards import MAX_ITEMS
 from r1zero.grading.normalize import normalize, plain_text, unwrap
 
@@ -29,8 +30,8 @@ class Shape:
     marks: tuple[str, ...] = ()  # brackets of a tuple; signs of a relation; base of a numeral; columns of a matrix
 
 
-_BRACKETS = re.compile(r"\\[{}]|\\(?:langle|rangle|lfloor|rfloor|lceil|rceil)(?![a-zA-Z])|[()\[\]{}]")
-_OPENING = frozenset(["(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil"])
+_BRACKETS = re.compile(r"\\(?:begin|end)\{v?matrix\}|\\[{}]|\\(?:langle|rangle|lfloor|rfloor|lceil|rceil)(?![a-zA-Z])|[()\[\]{}]")
+_OPENING = frozenset(["\\begin{matrix}", "\\begin{vmatrix}", "(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil"])
 _COMMA = re.compile(r"[,;]")
 _WORDS_BETWEEN = re.compile(
     r"\\text\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\text\s*\{\s*,\s*\}|&(?=\s)"
@@ -45,7 +46,7 @@ _SIGN = re.compile(r"<=|>=|=>|->|!=|==|[=<>]|\\(?:le|ge|ne|approx|in|sim|Rightar
 _THOUSANDS = re.compile(r"\\?\$?\s*[+-]?\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)")
 _BASE = re.compile(
     r"(?P<digits>[0-9A-Fa-f]+)\s*(?:_\s*\{?\s*(?:\\text\s*\{)?\s*(?P<base>\d+|[a-z]+)\s*\}?\s*\}?|"
-    r"(?:\\text\s*\{)?\s*\(?(?:in )?base[ -]*(?:\\text\{)?(?P<spoken>\d+|[a-z]+)\s*\)?\}?)"
+    r"(?:\\text\s*\{)?\s*\(?(?:in )?base[ }-]*(?:\\text\{)?(?P<spoken>\d+|[a-z]+)\s*\}?\s*\)?\}?)"
 )
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
           "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "binary": "2", "octal": "8", "hex": "16"}  # fmt: skip
@@ -98,10 +99,12 @@ def read(text: str) -> Shape:
         text = text.replace("$", "")  # `$1$, $2$`
     if found := _BASE.fullmatch(text):
         base = found["base"] or found["spoken"]
-        if (base := _BASES.get(base, base)).isdigit():
+        if _is_numeral(found["digits"].lower(), base := _BASES.get(base, base)):
             return Shape("base", text, marks=(found["digits"].lower(), base))
     if text in ("\\emptyset", "\\{\\}", "\\{ \\}"):
         return Shape("leaf", "\\text{no solution}")
+    if words.date(text) is not None:
+        return Shape("leaf", text)
     members = _list_pieces(text) if len(text) > 1 else [text]
     if 1 < len(members) <= MAX_ITEMS:
         return Shape("list", text, _flat([read(member) for member in members]))
@@ -124,6 +127,13 @@ def readings(text: str) -> tuple[Shape, ...]:
     if first.kind == "leaf" and _THOUSANDS.fullmatch(text) and "." not in text:
         return first, Shape("list", text, tuple(read(part) for part in text.replace("$", "").split(",")))
     return (first,)
+
+
+def _is_numeral(digits: str, base: str) -> bool:
+    """Whether these digits exist in that base; E_1 is a name."""
+    if not base.isdigit() or not 2 <= int(base) <= 36 or not (digits[0].isdigit() or len(digits) > 1):
+        return False
+    return all(int(digit, 36) < int(base) for digit in digits)
 
 
 def _flat(shapes: list[Shape], kind: Kind = "list") -> tuple[Shape, ...]:
