@@ -41,15 +41,16 @@ def generalized_advantages(
 
     Schulman et al. 2016, arXiv:1506.02438, equation 16.  With gamma = lam = 1: the rewards from t on, less V_t.
     """
-    advantages_BT = torch.zeros_like(rewards_BT)
+    rewards_TB, values_TB, mask_TB = (x.T.contiguous() for x in (rewards_BT, values_BT, mask_BT))  # a step is a row
+    here_TB = mask_TB > 0
+    advantages_TB = torch.zeros_like(rewards_TB)
     following_B = next_value_B = torch.zeros_like(rewards_BT[:, 0])
-    for t in reversed(range(rewards_BT.shape[1])):
-        delta_B = rewards_BT[:, t] + gamma * next_value_B - values_BT[:, t]
-        here_B = mask_BT[:, t]
-        following_B = torch.where(here_B > 0, delta_B + gamma * lam * following_B, following_B)
-        next_value_B = torch.where(here_B > 0, values_BT[:, t], next_value_B)
-        advantages_BT[:, t] = following_B * here_B
-    return advantages_BT
+    for t in reversed(range(len(rewards_TB))):
+        delta_B = rewards_TB[t] + gamma * next_value_B - values_TB[t]
+        following_B = torch.where(here_TB[t], delta_B + gamma * lam * following_B, following_B)
+        next_value_B = torch.where(here_TB[t], values_TB[t], next_value_B)
+        advantages_TB[t] = following_B
+    return (advantages_TB * mask_TB).T.contiguous()
 
 
 def whitened(values_BT: Tensor, mask_BT: Tensor, *, eps: float = 1e-8) -> Tensor:
