@@ -5,16 +5,18 @@ Letters: P problems, G responses to each, B responses, T tokens of the longest.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from r1zero.objectives import BatchSize, Objective
 from r1zero.objectives.divergence import ESTIMATORS
 from r1zero.objectives.entropy import entropy_threshold
+from r1zero.objectives.ratios import inside
 from r1zero.records import Rollout
 from r1zero.training.batching import Group, PerToken
 from r1zero.training.ranks import rows_of_all, total
@@ -47,8 +49,11 @@ def with_advantages(rollouts_PG: list[list[Rollout]], groups: list[Group]) -> li
 def credited(groups: Sequence[Group], objective: Objective) -> list[Group]:
     """The groups with their advantages, and with value targets and token advantages where the objective has them.
 
-    Whatever is taken over the whole step (whitening, batch scales) is taken over all ranks.
+    Whatever is taken over the whole step (whitening, batch scales) is taken over all ranks; one of them may be without
+    groups.
     """
+    if not total(len(groups)):
+        return []
     groups = _only_uncertain_tokens(groups, objective)
     rewards_PG = torch.tensor([group.rewards for group in groups], dtype=torch.float64)
     if objective.by_token:
@@ -66,20 +71,25 @@ def credited(groups: Sequence[Group], objective: Objective) -> list[Group]:
 
 def weighed(groups: Sequence[Group], objective: Objective, max_tokens: int) -> list[Group]:
     """The groups of one optimizer step with the weight of each response's tokens in its loss."""
+    lengths_PG = learned_lengths(groups)
+    size = step_size(lengths_PG, max_tokens)  # what a rank without groups must take part in, too
     if not groups:
         return []
-    lengths_PG = learned_lengths(groups)
     advantages_PG = torch.tensor([group.advantages for group in groups], dtype=torch.float64)
-    size = step_size(lengths_PG, max_tokens)
     weights_PG = objective.weights(lengths_PG, advantages_PG, size).tolist()
     made = [
         replace(g, weights=tuple(w * factor for w, factor in zip(row, g.importance or (1.0,) * len(row), strict=True)))
         for g, row in zip(groups, weights_PG, strict=True)
     ]
-    if objective.baseline != "token_value":
-        return made
-    each = 1 / max(size.num_tokens, 1)
-    return [replace(g, value_weights=tuple((each,) * len(ids) for ids in g.responses)) for g in made]
+    return [replace(g, value_weights=_value_weights(g, objective, size)) for g in made] if objective.critic else made
+
+
+def _value_weights(group: Group, objective: Objective, size: BatchSize) -> PerToken:
+    """Of every token in the error of the value head; of the first alone where the head reads the prompt."""
+    if objective.baseline == "token_value":
+        each = 1 / max(size.num_tokens, 1)
+        return tuple((each,) * len(ids) for ids in group.responses)
+    return tuple((1 / size.num_responses,) + (0.0,) * (len(ids) - 1) for ids in group.responses)
 
 
 def with_shadows(groups: Sequence[Group], shadows: Sequence[Objective], max_tokens: int) -> list[Group]:
@@ -136,7 +146,7 @@ def _learns(group: Group, row: int, objective: Objective, shadows: Sequence[Obje
 
 def _credited_by_token(groups: Sequence[Group], rewards_PG: Tensor, objective: Objective) -> list[Group]:
     lengths_B = learned_lengths(groups).flatten()
-    widths, _ = rows_of_all(lengths_B.max()[None])
+    widths, _ = rows_of_all(lengths_B.max(0, keepdim=True).values if len(groups) else lengths_B)
     mask_BT = _mask(lengths_B, int(widths.max()))  # as wide on every rank
     values_BT = _padded([g.values for g in groups], mask_BT) if objective.baseline == "token_value" else None
     pays = objective.kl_in == "reward" and objective.kl_coef > 0
@@ -159,13 +169,11 @@ def _credited_by_token(groups: Sequence[Group], rewards_PG: Tensor, objective: O
 
 def _with_prompt_targets(groups: Sequence[Group], rewards_PG: Tensor) -> list[Group]:
     """The value head reads the prompt alone: only the first response token's value is trained, towards the reward."""
-    each = 1 / max(total(rewards_PG.numel()), 1)
-    made = []
-    for group, rewards in zip(groups, rewards_PG.tolist(), strict=True):
-        targets = tuple((reward,) * len(ids) for reward, ids in zip(rewards, group.responses, strict=True))
-        weights = tuple((each,) + (0.0,) * (len(ids) - 1) for ids in group.responses)
-        made.append(replace(group, value_targets=targets, value_weights=weights))
-    return made
+    targets = [
+        tuple((reward,) * len(ids) for reward, ids in zip(rewards, group.responses, strict=True))
+        for group, rewards in zip(groups, rewards_PG.tolist(), strict=True)
+    ]
+    return [replace(group, value_targets=rows) for group, rows in zip(groups, targets, strict=True)]
 
 
 def _first_values(groups: Sequence[Group]) -> Tensor:
@@ -176,7 +184,7 @@ def _first_values(groups: Sequence[Group]) -> Tensor:
 def _divergence(groups: Sequence[Group], objective: Objective) -> Tensor:
     """Summed over a response's tokens, nats.  -> [P, G]"""
     lengths_B = torch.tensor([len(ids) for g in groups for ids in g.responses])
-    mask_BT = _mask(lengths_B, int(lengths_B.max()))
+    mask_BT = _mask(lengths_B, int(lengths_B.max()) if len(groups) else 0)
     return _token_divergence(groups, objective, mask_BT).sum(-1).view(len(groups), -1)
 
 
@@ -192,14 +200,24 @@ def _mask(lengths_B: Tensor, width: int) -> Tensor:
 
 def _unpadded(values_BT: Tensor, groups: Sequence[Group]) -> list[PerToken]:
     """[B, T] -> for each group its responses' own tokens."""
-    rows = iter(values_BT.tolist())
-    return [tuple(tuple(next(rows)[: len(ids)]) for ids in group.responses) for group in groups]
+    rows = iter(values_BT)
+    return [tuple(tuple(next(rows)[: len(ids)].tolist()) for ids in group.responses) for group in groups]
 
 
 def _padded(values: Sequence[PerToken | None], mask_BT: Tensor) -> Tensor:
-    rows = [torch.tensor(row, dtype=torch.float64) for group in values for row in _given(group, "token values")]
-    padded_BT = pad_sequence(rows, batch_first=True)[:, : mask_BT.shape[1]]
-    return torch.nn.functional.pad(padded_BT, (0, mask_BT.shape[1] - padded_BT.shape[1])) * mask_BT
+    """A number a token of each response, 0 outside the mask.  -> [B, T]"""
+    given = [_given(group, "token values") for group in values]
+    lengths_B = torch.tensor([len(row) for group in given for row in group], dtype=torch.int64)
+    width = max(mask_BT.shape[1], int(lengths_B.max()) if len(lengths_B) else 0)
+    padded_BT = torch.zeros(len(lengths_B), width, dtype=torch.float64)
+    padded_BT[torch.arange(width) < lengths_B[:, None]] = _in_a_row(given)
+    return inside(padded_BT[:, : mask_BT.shape[1]], mask_BT)
+
+
+def _in_a_row(values: Sequence[PerToken]) -> Tensor:
+    """The tokens of all responses one after the other.  -> [N]"""
+    flat = itertools.chain.from_iterable(row for group in values for row in group)
+    return torch.from_numpy(np.fromiter(flat, np.float64))
 
 
 def _given(values: PerToken | None, what: str) -> PerToken:
@@ -212,9 +230,9 @@ def _only_uncertain_tokens(groups: Sequence[Group], objective: Objective) -> lis
     """Marks the tokens of highest entropy, over all ranks, as those that learn (objective.top_entropy)."""
     if objective.top_entropy >= 1:
         return list(groups)
-    entropies = [x for g in groups for row in _given(g.entropies, "entropies") for x in row]
-    bar = entropy_threshold(rows_of_all(torch.tensor(entropies))[0], objective.top_entropy)
-    return [
-        replace(g, learns=tuple(tuple(float(x >= bar) for x in row) for row in _given(g.entropies, "entropies")))
-        for g in groups
-    ]
+    entropies = [_given(group.entropies, "entropies") for group in groups]
+    entropies_N = _in_a_row(entropies)
+    bar = entropy_threshold(rows_of_all(entropies_N)[0], objective.top_entropy)
+    learns = iter((entropies_N >= bar).double().split([len(row) for group in entropies for row in group]))
+    rows = [tuple(tuple(next(learns).tolist()) for _ in group) for group in entropies]
+    return [replace(group, learns=own) for group, own in zip(groups, rows, strict=True)]

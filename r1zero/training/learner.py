@@ -23,7 +23,7 @@ from r1zero.models.logprobs import Head, head_of, token_logprobs
 from r1zero.models.packing import Packed, pack
 from r1zero.objectives import TokenBatch
 from r1zero.training.batching import Group, PerToken, microbatches
-from r1zero.training.ranks import merge, sum_gradients, summed, total
+from r1zero.training.ranks import merge, sum_gradients, sum_tensors, summed, total
 from r1zero.training.schedule import learning_rate
 from r1zero.training.steps import cosine, credit_shares, update_norm
 
@@ -135,14 +135,12 @@ class Learner:
         num_microbatches = int(total(len(batches)))
         others = [Shadow(name, loss, [torch.zeros_like(p) for p in self.parameters]) for name, loss in shadows.items()]
         plan = Accumulation(loss, num_microbatches, entropy_bonus, others)
-        gathered: dict[str, float] = {}
-        for batch in batches:
-            merge(gathered, self._accumulate(batch, plan))
-        sums = Counter(summed(gathered))
+        sums = self._accumulated(batches, plan)
         metrics = {"learner/lr": rate, "learner/loss": sums["loss"]}
         if num_microbatches:
             sum_gradients(self.parameters)
             for other in others:
+                sum_tensors(other.gradient)
                 metrics[f"grad/cosine_{other.name}"] = cosine([p.grad for p in self.parameters], other.gradient)
             metrics |= self._step(groups)
         else:
@@ -193,6 +191,22 @@ class Learner:
             self.reference[0].load_state_dict(state["reference"])
             self.reference_moved = True
 
+    def _accumulated(self, batches: Sequence[list[Group]], plan: Accumulation) -> Counter[str]:
+        """Every micro-batch's gradient; returns their sums over all ranks, which fail together or not at all."""
+        gathered: dict[str, float] = {"failed": 0}
+        failure = None
+        for batch in batches:
+            try:
+                merge(gathered, self._accumulate(batch, plan))
+            except NonFiniteError as error:
+                gathered, failure = {"failed": 1}, error
+                break
+        sums = Counter(summed(gathered))
+        if sums["failed"]:
+            self.optimizer.zero_grad(set_to_none=True)
+            raise failure or NonFiniteError("the loss is not finite on another rank", batches[0] if batches else [])
+        return sums
+
     def _accumulate(self, batch: list[Group], plan: Accumulation) -> dict[str, float]:
         """Forward and backward of one micro-batch; gradients add up in the parameters.
 
@@ -207,7 +221,6 @@ class Learner:
         value, extra = plan.loss(tokens)
         credit = _credit(value, leaves.values())
         if not torch.isfinite(value) or not all(torch.isfinite(part).all() for part in credit):
-            self.optimizer.zero_grad(set_to_none=True)
             raise NonFiniteError(_blame(batch, tokens, value.item()), batch)
         outs, parts = zip(
             *((o, c) for o, c in zip(outputs.values(), credit, strict=True) if o.requires_grad), strict=True

@@ -230,16 +230,16 @@ class Trainer:
         groups = [as_group(group, masked=objective.overlong == "mask") for group in rollouts_PG]
         if objective.needs_scoring or config.learner.updates_per_rollout > 1 or config.replay.share:
             groups = self.learner.score(groups)
-        groups = credited(groups, objective) if groups else []
+        groups = credited(groups, objective)
         updates = []
         for part in shared_out(draws, split_evenly(groups, config.learner.updates_per_rollout)):
             part = weighed(part, objective, config.sampling.max_tokens)
-            if shadows and part:
+            if shadows:
                 part = with_shadows(part, list(shadows.values()), config.sampling.max_tokens)
             taught = with_gradient(part, objective, list(shadows.values()))
             updates.append(self.learner.update(taught, objective.loss, entropy_bonus=bonus, shadows=losses))
         names = dict.fromkeys(name for update in updates for name in update.metrics)
-        means = {name: _mean([update.metrics.get(name, math.nan) for update in updates]) for name in names}
+        means = {name: _over_updates(name, [u.metrics.get(name, math.nan) for u in updates]) for name in names}
         if bonus is not None:
             means["policy/entropy_bonus"] = bonus
             self.entropy = self.entropy.after(means["policy/entropy"])
@@ -310,7 +310,9 @@ def _held_out_problems(config: TrainConfig) -> list[Problem]:
     return build_task(task, config.seed, whole_file=True).problems("eval", 0, settings.num_problems)
 
 
-def _mean(values: list[float]) -> float:
-    """The mean of what is defined: an update without a gradient has no entropy, for one."""
+def _over_updates(name: str, values: list[float]) -> float:
+    """The mean of what is defined (an update without a gradient has no entropy, for one); of a "_max" the largest."""
     defined = [value for value in values if not math.isnan(value)]
+    if name.endswith("_max"):
+        return max(defined, default=math.nan)
     return sum(defined) / len(defined) if defined else math.nan

@@ -55,7 +55,15 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Gradients summed over ranks, in place: each rank holds its part of the step's loss."""
     if num_ranks() == 1:
         return
+    parameters = list(parameters)
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        dist.all_reduce(parameter.grad)
+    sum_tensors([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def sum_tensors(tensors: Iterable[Tensor]) -> None:
+    """The same of plain tensors."""
+    if num_ranks() > 1:
+        for tensor in tensors:
+            dist.all_reduce(tensor)

@@ -59,7 +59,15 @@ def test_prompt_values_are_baselines_and_learn_the_reward_at_the_first_token():
     (made,) = credited([group((1, 0), lengths, values=rows((0.25, 0.25), lengths))], OBJECTIVES["sppo"])
     assert made.advantages == (0.75, -0.25)
     assert made.value_targets == ((1.0, 1.0), (0.0, 0.0, 0.0))
+    (made,) = weighed([made], OBJECTIVES["sppo"], 10)
     assert made.value_weights == ((0.5, 0.0), (0.5, 0.0, 0.0))
+
+
+def test_the_value_head_of_the_prompt_learns_the_mean_over_an_optimizer_steps_responses():
+    """Two groups of two, an optimizer step each: 1 over 2 responses, not over the rollout's 4."""
+    lengths = (1, 1)
+    made = credited([group((1, 0), lengths, values=rows((0.0, 0.0), lengths))] * 2, OBJECTIVES["sppo"])
+    assert [weighed([one], OBJECTIVES["sppo"], 10)[0].value_weights for one in made] == [((0.5,), (0.5,))] * 2
 
 
 def test_generalised_advantages_and_the_targets_of_the_value_head():

@@ -1,5 +1,6 @@
 """Two real processes, each with half of a step's groups, make the gradient and the metrics of one."""
 
+import math
 import os
 import random
 import socket
@@ -14,11 +15,13 @@ from r1zero.config import ArchitectureConfig, LearnerConfig
 from r1zero.models.tiny import fresh_policy, train_tokenizer
 from r1zero.objectives import OBJECTIVES
 from r1zero.training.batching import Group
-from r1zero.training.credit import credited, weighed, with_gradient
-from r1zero.training.learner import Learner
+from r1zero.training.credit import credited, weighed, with_gradient, with_shadows
+from r1zero.training.learner import Learner, NonFiniteError
 
 CONFIG = LearnerConfig(lr=1e-3, dtype="float32", max_grad_norm=0.05, tokens_per_microbatch=40)
 NAMES = [name for name in OBJECTIVES if name != "bnpo"]  # it depends on the split, which is its defect
+IDLE_RANK = ("dr_grpo", "balanced_aggregation", "reinforce_pp_baseline", "sppo", "ppo")  # each of another code path
+SHADOWS = {name: OBJECTIVES[name] for name in ("grpo", "dapo")}
 
 
 def small_policy():
@@ -52,7 +55,8 @@ def one_update(name, groups):
     groups = learner.score(groups)
     groups = [replace(g, sampler_logprobs=g.old_logprobs) for g in groups]
     groups = weighed(credited(groups, objective), objective, 12)
-    learned = with_gradient(groups, objective)
+    groups = with_shadows(groups, list(SHADOWS.values()), 12)
+    learned = with_gradient(groups, objective, list(SHADOWS.values()))
     learner.update(learned, objective.loss)
     kept, metrics = {}, {}
     step = learner.optimizer.step
@@ -62,8 +66,25 @@ def one_update(name, groups):
         return step(*arguments, **options)
 
     learner.optimizer.step = keep
-    metrics = learner.update(learned, objective.loss).metrics
+    losses = {shadow: row.loss for shadow, row in SHADOWS.items()} if name == "dr_grpo" else {}
+    metrics = learner.update(learned, objective.loss, shadows=losses).metrics
     return kept, metrics
+
+
+def what_a_lost_number_raises(groups, rank):
+    """What `update` raises on this rank when the sampler's log-probabilities of rank 1's first response are NaN."""
+    objective = replace(OBJECTIVES["dr_grpo"], correction="token_truncate")
+    learner = Learner(small_policy(), CONFIG, num_updates=1)
+    groups = [replace(g, sampler_logprobs=g.old_logprobs) for g in learner.score(groups)]
+    if rank == 1:
+        first, *others = groups[0].sampler_logprobs
+        spoiled = ((math.nan,) * len(first), *others)
+        groups[0] = replace(groups[0], sampler_logprobs=spoiled)
+    try:
+        learner.update(weighed(credited(groups, objective), objective, 12), objective.loss)
+    except NonFiniteError as error:
+        return str(error)
+    return "nothing"
 
 
 def rank_main(rank, port, folder):
@@ -72,6 +93,8 @@ def rank_main(rank, port, folder):
     dist.init_process_group("gloo", rank=rank, world_size=2)
     own = groups_of_the_step()[:2] if rank == 0 else groups_of_the_step()[2:]
     results = {name: one_update(name, own) for name in NAMES}
+    results |= {f"idle {name}": one_update(name, groups_of_the_step() if rank else []) for name in IDLE_RANK}
+    results["lost"] = what_a_lost_number_raises(own, rank)
     torch.save(results, folder / f"rank-{rank}.pt")
     dist.destroy_process_group()
 
@@ -86,9 +109,9 @@ def of_two_ranks(tmp_path_factory):
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_two_ranks_make_the_gradient_and_the_metrics_of_one(of_two_ranks, name):
-    gradient, metrics = one_update(name, groups_of_the_step())
+@pytest.mark.parametrize("name", [*NAMES, *(f"idle {name}" for name in IDLE_RANK)])
+def test_two_ranks_make_the_gradient_and_the_metrics_of_one_also_when_one_has_no_groups(of_two_ranks, name):
+    gradient, metrics = one_update(name.removeprefix("idle "), groups_of_the_step())
     for rank in of_two_ranks:
         other_gradient, other_metrics = rank[name]
         assert gradient.keys() == other_gradient.keys()
@@ -97,3 +120,17 @@ def test_two_ranks_make_the_gradient_and_the_metrics_of_one(of_two_ranks, name):
         assert other_metrics.keys() == metrics.keys()
         for key, number in metrics.items():
             assert other_metrics[key] == pytest.approx(number, rel=1e-3, abs=1e-6, nan_ok=True), key
+
+
+def test_shadow_gradients_are_added_over_ranks_before_they_are_compared(of_two_ranks):
+    _, metrics = one_update("dr_grpo", groups_of_the_step())
+    for rank in of_two_ranks:
+        for shadow in SHADOWS:
+            cosine = f"grad/cosine_{shadow}"
+            assert 0 < metrics[cosine] < 1 - 1e-4  # another gradient, so a rank's own part would show
+            assert rank["dr_grpo"][1][cosine] == pytest.approx(metrics[cosine], rel=1e-5)
+
+
+def test_a_number_lost_on_one_rank_stops_both_instead_of_leaving_one_waiting(of_two_ranks):
+    assert "problem problem-2" in of_two_ranks[1]["lost"]
+    assert "another rank" in of_two_ranks[0]["lost"]
