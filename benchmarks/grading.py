@@ -5,7 +5,7 @@
 labels   whole responses of real models against labels that are sure: accuracy, precision and recall of each file, under
          the rule `any`; math-verify reads the same responses with its own extraction
 speed    answers a second: distinct pairs of gold and answer in one process, nothing cached, in turns with math-verify;
-         and whole responses in groups of eight through `grade_many` on two processes
+         and whole responses in groups of eight through `grade_many` with two workers
 hostile  answers made to stall or crash a grader: how long each takes, and whether the next twenty are graded right
 
 DIR holds responses/*.jsonl, rows with `gold`, `response` and `label` (true, false or null); without it ../shared/data
@@ -158,7 +158,7 @@ def grouped(rows: Sequence[Row], limit: int) -> Iterator[dict[str, object]]:
     seconds = timed(lambda: deque(grade_many(submissions, lambda s: s, workers=WORKERS), maxlen=0))
     rate = len(submissions) / seconds
     yield {
-        "what": f"responses/s in groups of {GROUP}, {WORKERS} processes, their start included",
+        "what": f"responses/s in groups of {GROUP}, up to {WORKERS} processes",
         "ours": f"{rate:,.0f}",
         "target": f"{CACHED_RATE:,}",
         "kept": kept(rate >= CACHED_RATE),

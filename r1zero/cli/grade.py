@@ -234,7 +234,7 @@ VERB = Verb(
             "`nums`, else `math`)",
             choices=tuple(VERIFIERS),
         ),
-        Option("workers", "N", "processes that grade at once, for files of more than 256 rows (default: the cores)"),
+        Option("workers", "N", "processes that may grade at once, where rows are slow (default: the cores)"),
         Option(
             "also",
             "NAME",

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from r1zero.analysis.statistics import wilson_interval
 from r1zero.grading.agreement import Agreement
 from r1zero.grading.pool import is_failure, is_timeout
 from r1zero.records import Grade
@@ -90,6 +89,8 @@ def show(tally: Tally, out: TextIO, *, also: str | None, as_json: bool) -> None:
 
 def show_agreement(tally: Tally, out: TextIO, also: str) -> None:
     """Agreement with its interval, kappa, the table of both, and the rows that differ."""
+    from r1zero.analysis.statistics import wilson_interval  # slow to import, and seldom needed
+
     a = tally.agreement
     if not a.rows:
         print(f"\n{also} was asked about no row: it judges mathematical answers where one was found", file=out)
@@ -118,6 +119,8 @@ def as_dict(tally: Tally, also: str | None) -> dict[str, Any]:
     numbers["foreign_templates"] = dict(+tally.foreign)
     numbers["reasons"] = dict(tally.reasons.most_common(SHOWN_REASONS))
     if also:
+        from r1zero.analysis.statistics import wilson_interval
+
         a = tally.agreement
         interval = wilson_interval(a.same, a.rows) if a.rows else None
         numbers["also"] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,8 @@ from r1zero.records import Grade
 T = TypeVar("T")
 R = TypeVar("R")
 
-SHORT = 256  # rows that one process grades before others could be started
+WINDOW = 0.25  # seconds of grading after which a process asks itself whether others should help
+SLOW = 2e-4  # seconds for one row, from which on they should
 CHUNK_ROWS, CHUNK_CHARACTERS = 64, 1 << 20  # what goes to a process at once: the samples of a problem, mostly
 CHUNK_SECONDS = 60.0  # of a grading process's own time; its symbolic comparisons have processes and limits of their own
 CHUNK_BYTES = 1 << 30  # of memory, likewise
@@ -59,20 +61,32 @@ def grade_many(
 ) -> Iterator[tuple[T, Grade | ValueError]]:
     """Each row with its grade, or with what keeps it from being graded, in order.
 
-    With one worker everything but symbolic comparisons happens in this process.  More of them are processes that start
-    when there are more than SHORT rows; about two chunks for each are then in memory, and no further row is read before
-    one of them is done.
+    Everything but symbolic comparisons happens in this process as long as rows take less than SLOW seconds on average:
+    sending them elsewhere costs nearly as much.  From then on, up to `workers` processes grade; about two chunks for
+    each are in memory, and no further row is read before one of them is done.
     """
     rows = iter(rows)
-    first = list(itertools.islice(rows, SHORT)) if workers > 1 else []
-    if workers == 1 or len(first) < SHORT:
-        yield from ((row, _graded(row, submission_of)) for row in itertools.chain(first, rows))
-        return
-    pool = Pool(
-        "r1zero.grading.batch:grade_chunk", size=workers, seconds=CHUNK_SECONDS, memory=CHUNK_BYTES, spare=False
-    )
+    count, seconds = 0, 0.0
+    for row in rows:
+        begin = time.perf_counter()
+        verdict = _graded(row, submission_of)
+        count, seconds = count + 1, seconds + time.perf_counter() - begin
+        yield row, verdict
+        if workers > 1 and seconds >= WINDOW:
+            if seconds > SLOW * count:
+                yield from _grade_elsewhere(rows, submission_of, workers)
+                return
+            count, seconds = 0, 0.0
+
+
+def _grade_elsewhere(
+    rows: Iterable[T], submission_of: Callable[[T], Submission], workers: int
+) -> Iterator[tuple[T, Grade | ValueError]]:
+    """The same, in processes."""
+    target = "r1zero.grading.batch:grade_chunk"
+    pool = Pool(target, size=workers, seconds=CHUNK_SECONDS, memory=CHUNK_BYTES, spare=False)
     try:
-        submitted = ((row, _submitted(row, submission_of)) for row in itertools.chain(first, rows))
+        submitted = ((row, _submitted(row, submission_of)) for row in rows)
         graded = in_order(chunks(submitted), lambda chunk: grade_in(pool, chunk), workers=workers)
         yield from itertools.chain.from_iterable(graded)
     finally:

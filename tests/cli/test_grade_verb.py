@@ -3,6 +3,8 @@
 import io
 import json
 
+import pytest
+
 GOLD = {"nums": [3, 8, 5], "target": 29}
 
 
@@ -87,3 +89,53 @@ def test_rows_come_from_stdin_too(r1zero, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"gold": GOLD, "prediction": 29})))
     done = r1zero("grade", "-")
     assert json.loads(done.out)["reason"] == "29 is not among the numbers"
+
+
+def test_mathematical_golds_may_be_text_numbers_alternatives_or_have_parts(r1zero, tmp_path):
+    source = write_rows(
+        tmp_path / "in.jsonl",
+        {"gold": "\\frac{1}{2}", "response": "so it is \\boxed{0.5}"},
+        {"gold": 12, "prediction": "12.0"},
+        {"gold": ["7", "seven"], "prediction": "seven"},
+        {"gold": {"answers": ["6.28"], "tolerance": 0.01}, "prediction": "6.285"},
+        {"gold": ["7", "8"], "prediction": "9"},
+    )
+    rows = [json.loads(line) for line in r1zero("grade", source).out.splitlines()]
+    assert [row["correct"] for row in rows] == [True, True, True, True, False]
+
+
+def test_a_template_of_another_system_is_graded_under_any_and_named(r1zero, tmp_path):
+    source = write_rows(tmp_path / "in.jsonl", {"gold": "4", "response": "\\boxed{4}", "template": "theirs"})
+    done = r1zero("grade", source, "-o", tmp_path / "out.jsonl")
+    assert done.code == 0
+    assert "1 name the template 'theirs', which is not ours: graded under the rule `any`" in done.out
+    assert "theirs" not in r1zero("grade", source, "-o", tmp_path / "out.jsonl", "--rule", "boxed").out
+
+
+def test_bytes_that_are_no_text_spoil_their_own_line_only(r1zero, tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b'{"gold": "4", "prediction": "\xff"}\n{"gold": "4", "prediction": "4"}\r\n\xef\xbb\xbf{}\n')
+    done = r1zero("grade", source, "-o", tmp_path / "out.jsonl")
+    assert done.code == 1
+    assert ", line 1: not JSON" in done.err and ", line 3: no `gold`" in done.err
+    assert done.out.startswith("1 rows: 1 correct")
+    assert done.out.endswith("2 lines could not be graded and are left out: 1, 3\n")
+
+
+def test_another_grader_is_compared_on_the_answers_that_were_found(r1zero, tmp_path):
+    pytest.importorskip("math_verify")
+    source = write_rows(
+        tmp_path / "in.jsonl",
+        {"gold": "\\frac{1}{2}", "response": "\\boxed{0.5}"},
+        {"gold": "3", "response": "\\boxed{4}"},
+        {"gold": "\\text{4:30 p.m.}", "response": "\\boxed{4:30 \\text{ p.m.}}"},
+        {"gold": "3", "response": "no idea"},
+        {"gold": GOLD, "prediction": "3 * 8 + 5"},
+    )
+    done = r1zero("grade", source, "--also", "math-verify", "--rule", "boxed", "-o", tmp_path / "out.jsonl")
+    assert "math-verify agrees on 2 of 3 answers: 0.667" in done.out
+    # right and wrong: ours 2 of 3, theirs 1 of 3; e = 2/3 * 1/3 + 1/3 * 2/3 = 4/9; kappa = (2/3 - 4/9) / (5/9) = 0.4
+    assert "kappa 0.400" in done.out
+    assert "line 3: only r1zero takes '4:30 \\\\text{ p.m.}' for '\\\\text{4:30 p.m.}'" in done.out
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["math_verify"] for row in rows] == [True, False, False, None, None]

@@ -31,7 +31,14 @@ def comparable(graded: list) -> list:
     return [(row, str(verdict) if isinstance(verdict, ValueError) else verdict) for row, verdict in graded]
 
 
-def test_several_processes_give_what_one_gives_in_order_with_faulty_rows_in_their_places():
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Rows after the first are graded by other processes, however fast they are."""
+    monkeypatch.setattr(batch, "WINDOW", 0)
+    monkeypatch.setattr(batch, "SLOW", 0)
+
+
+def test_several_processes_give_what_one_gives_in_order_with_faulty_rows_in_their_places(elsewhere):
     one = comparable(list(grade_many(range(600), submission)))
     two = comparable(list(grade_many(range(600), submission, workers=2)))
     assert two == one
@@ -41,7 +48,7 @@ def test_several_processes_give_what_one_gives_in_order_with_faulty_rows_in_thei
     assert one[109][1].startswith("gold 'no gold' is not JSON")
 
 
-def test_no_more_rows_are_read_than_two_chunks_a_worker_ahead():
+def test_no_more_rows_are_read_than_two_chunks_a_worker_ahead(elsewhere):
     read = itertools.count()
 
     def endless():
@@ -63,9 +70,11 @@ def test_one_worker_reads_no_row_ahead():
     assert next(rows) == 1
 
 
-def test_few_rows_start_no_process(monkeypatch):
-    monkeypatch.setattr(batch, "Pool", None)
-    assert len(list(grade_many(range(batch.SHORT - 1), submission, workers=8))) == batch.SHORT - 1
+def test_rows_that_are_graded_fast_start_no_process(monkeypatch):
+    monkeypatch.setattr(batch, "Pool", None)  # could not be called
+    monkeypatch.setattr(batch, "WINDOW", 0)
+    monkeypatch.setattr(batch, "SLOW", 1000)
+    assert len(list(grade_many(range(600), submission, workers=8))) == 600
 
 
 @pytest.mark.parametrize(

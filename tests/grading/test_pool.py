@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from r1zero.grading import grade
 from r1zero.grading import pool as pool_module
 from r1zero.grading.pool import (
     Counts,
@@ -233,3 +234,13 @@ def test_a_symbolic_comparison_raises_what_it_could_not_find_out(make_pool, monk
         pool_module.symbolic_equal("spin", "1")
     with pytest.raises(GradingFault, match="out of memory"):
         pool_module.symbolic_equal("eat memory", "1")
+
+
+def test_after_two_responses_that_run_out_of_time_the_next_twenty_get_their_grade():
+    pytest.importorskip("latex2sympy2_extended")
+    gold = "\\prod_{k=1}^{3} (x+k)"
+    for n in (10**5, 10**6):
+        late = grade(f"\\boxed{{\\prod_{{k=1}}^{{{n}}} (x+k)}}", gold, "boxed")
+        assert (late.correct, late.formatted, late.reason) == (False, True, "timed out")
+    for n in range(1, 21):
+        assert grade(f"\\boxed{{\\sum_{{k=1}}^{{3}} k x^{{{n}}}}}", f"6x^{{{n}}} + \\int_0^0 t dt", "boxed").correct
