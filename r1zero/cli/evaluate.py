@@ -135,7 +135,12 @@ def answer(config: EvalConfig, names: Sequence[str], *, subset_check: bool, cont
     if missing:
         missing |= dict.fromkeys(means, "not all questions")
     protocol = Protocol(
-        config.model.path, template.name, config.samples, config.sampling.temperature, config.sampling.max_tokens
+        config.model.path,
+        template.name,
+        config.samples,
+        config.sampling.temperature,
+        config.sampling.max_tokens,
+        config.answer_format or template.answer_format,
     )
     accuracies = {summary.name: summary.accuracy for summary in summaries} | means
     right = right_by_problem(answers.rollouts)
@@ -178,6 +183,7 @@ def print_tables(config: EvalConfig, baseline: str, result: Result) -> None:
     from rich.console import Console
 
     from r1zero.evaluation import tables
+    from r1zero.evaluation.references import published_names
     from r1zero.reports.console import print_table
 
     console = Console()
@@ -204,6 +210,9 @@ def print_tables(config: EvalConfig, baseline: str, result: Result) -> None:
         print_table(*tables.contamination_table(result.contamination), console=console)
     if baseline and BASELINES[baseline].note:
         say(f"\n{BASELINES[baseline].title}: {BASELINES[baseline].note}")
+    if baseline and not result.matches:
+        known = ", ".join(published_names(config.template.name))
+        say(f"\nNo published value for a model of this name under this template; there are some for {known}")
 
 
 def print_json(config: EvalConfig, baseline: str, result: Result) -> None:

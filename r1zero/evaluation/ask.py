@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from r1zero.config import RewardConfig, SamplingConfig
 from r1zero.engines import Engine
-from r1zero.grading import grade
+from r1zero.grading.batch import Submission, grade_together
 from r1zero.grading.pool import warn_of_timeouts
 from r1zero.grading.reward import Overlong, reward
 from r1zero.models.load import Policy
@@ -82,11 +82,18 @@ def ask(
         on_tokens=on_tokens,
     )
     sampled = time.perf_counter()
+    verdicts = iter(
+        grade_together(
+            Submission(response.text, (prompt.problem.gold,), template.answer_format, prompt.problem.task)
+            for prompt, responses in zip(fitting, responses_PG, strict=True)
+            for response in responses
+        )
+    )
     rollouts_PG = []
     for prompt, responses in zip(fitting, responses_PG, strict=True):
         group = []
         for sample, response in enumerate(responses):
-            verdict = grade(response.text, prompt.problem.gold, template.answer_format, task=prompt.problem.task)
+            verdict = next(verdicts)
             worth = reward(
                 verdict,
                 response.finish_reason,

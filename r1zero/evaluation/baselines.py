@@ -1,8 +1,8 @@
 """How the papers asked the models they compare: template, stop strings, budget and grader strictness, by name.
 
-Every definition is greedy with one response, as in the tables of arXiv:2503.20783 (appendix D of our notes on it); what
-is ours rather than theirs is said in `note`.  The budget is 3000 tokens for all, also for models trained with 8000,
-which have a second definition with that.
+Every definition is greedy with one response, as in the tables of arXiv:2503.20783; what is ours rather than theirs is
+said in `note`.  The budget is 3000 tokens for all, also for models trained with 8000, which have a second definition
+with that.  Stop strings are the template's: `</answer>`, kept, under r1, and none elsewhere.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Baseline:
         }
 
 
-_OWN_CHAT = "asked through the model's own chat template: the paper's wording for it is not in our notes"
+_OWN_CHAT = "asked through the model's own chat template: the wording of the paper is not known here"
 
 BASELINES: Mapping[str, Baseline] = {
     baseline.name: baseline

@@ -62,4 +62,16 @@ def evaluate(
         step=step,
         on_tokens=on_tokens,
     )
-    return Evaluation(problems[0].task, asked.rollouts, asked.dropped, asked.sampling_seconds + asked.grading_seconds)
+    return Evaluation(
+        suite_of(problems[0]), asked.rollouts, asked.dropped, asked.sampling_seconds + asked.grading_seconds
+    )
+
+
+def suite_of(problem: Problem) -> str:
+    """The name under which a problem's metrics stand: the prefix of its id where it has one, else its task.
+
+    >>> suite_of(Problem("gsm8k/7", "math", "", "")), suite_of(Problem("countdown-1-2:3", "countdown", "", ""))
+    ('gsm8k', 'countdown')
+    """
+    prefix, slash, _ = problem.id.partition("/")
+    return prefix if slash else problem.task

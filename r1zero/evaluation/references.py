@@ -20,6 +20,8 @@ from r1zero.tasks.benchmarks import BENCHMARKS
 Status = Literal["table", "figure", "text", "misprint"]
 ROUNDING = 0.0005  # values are given to a tenth of a percent
 READING = 0.01  # and those read off a figure to a percent
+# the rules by which the papers find an answer under each template, and ours that find the same in whole responses
+RULES = {"r1": ("r1",), "qwen_math": ("boxed_strict", "boxed"), "none": ("boxed_strict", "boxed")}
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Protocol:
     samples: int
     temperature: float
     max_tokens: int
+    answer_format: str = ""  # the rule that found the answers; "" is not stated
 
 
 @dataclass(frozen=True)
@@ -163,10 +166,18 @@ def match(
 
 
 def differences(protocol: Protocol, reference: Reference) -> tuple[str, ...]:
-    """What an evaluation did otherwise than the paper, in words; what the paper does not say is named, too."""
+    """What an evaluation did otherwise than the paper, in words; what the paper does not say is passed over."""
     found = []
     for key in ("samples", "temperature", "max_tokens"):
         theirs, ours = getattr(reference, key), getattr(protocol, key)
         if theirs is not None and theirs != ours:
             found.append(f"{key} {ours}, theirs {theirs}")
+    rules = RULES.get(reference.template, ())
+    if protocol.answer_format and rules and protocol.answer_format not in rules:
+        found.append(f"answers found by {protocol.answer_format}, theirs by {rules[0]}")
     return tuple(found)
+
+
+def published_names(template: str) -> list[str]:
+    """Names of models that have published values under a template, as `match` knows them."""
+    return sorted({name for reference in references() if reference.template == template for name in reference.names})

@@ -104,7 +104,7 @@ def macro(intervals: Sequence[Interval]) -> Interval:
     low = math.hypot(*(i.estimate - i.low for i in intervals)) / len(intervals)
     high = math.hypot(*(i.high - i.estimate for i in intervals)) / len(intervals)
     centre = sum(i.estimate for i in intervals) / len(intervals)
-    return Interval(centre, centre - low, centre + high)
+    return Interval(centre, max(0.0, centre - low), min(1.0, centre + high))
 
 
 def summarise_all(

@@ -58,7 +58,7 @@ def length_table(summaries: Sequence[Summary]) -> Table:
 def paper_table(matches: Sequence[Match]) -> Table:
     """Published values beside ours."""
     rows = [[m.reference.benchmark, percent(m.reference.value), percents(m.ours), m.verdict, m.remark] for m in matches]
-    return ["suite", "paper, %", "yours, %", "verdict", "status of the paper's value"], rows
+    return ["suite", "paper, %", "yours, %", "verdict", "paper's value"], rows
 
 
 def paper_objects(matches: Sequence[Match]) -> list[dict[str, Any]]:
@@ -134,10 +134,10 @@ def incomplete(summaries: Sequence[Summary]) -> dict[str, str]:
 
 
 def percent(fraction: float) -> str:
-    """>>> percent(0.433), percent(float("nan"))
-    ('43.3', '–')
+    """>>> percent(0.433), percent(-1e-9), percent(float("nan"))
+    ('43.3', '0.0', '–')
     """
-    return f"{100 * fraction:.1f}" if math.isfinite(fraction) else "–"
+    return f"{round(100 * fraction, 1) + 0.0:.1f}" if math.isfinite(fraction) else "–"
 
 
 def percents(interval: Interval) -> str:

@@ -71,6 +71,8 @@ def test_what_was_asked_otherwise_is_said_and_not_called_compatible():
     assert found.verdict == "not comparable: samples 8, theirs 1; temperature 1.0, theirs 0.0"
     (partial,) = match(BASE_7B, ours, {"math": "not all questions"})
     assert partial.verdict == "not comparable: not all questions"
+    lenient = Protocol("Qwen2.5-Math-7B", "none", 1, 0.0, 3000, answer_format="any")
+    assert match(lenient, ours)[0].verdict == "not comparable: answers found by any, theirs by boxed_strict"
     assert match(Protocol("Qwen2.5-Math-7B", "tinyzero", 1, 0.0, 3000), ours) == []
     assert match(Protocol("Qwen2.5-Math-72B", "none", 1, 0.0, 3000), ours) == []
     (undefined,) = match(BASE_7B, {"math": Interval(math.nan, math.nan, math.nan)})
