@@ -116,9 +116,9 @@ def regrade(
 def _answers(responses: Iterable[StoredResponse], rules_of: Callable[[Origin], Sequence[str]]) -> Iterator[_Answer]:
     for response in responses:
         found = {rule: extract(response.response, rule) for rule in rules_of(response.origin)}
-        different = list(dict.fromkeys(answer for answer in found.values() if answer is not None)) or [None]
-        for i, answer in enumerate(different):
-            yield _Answer(response, found, answer, i == len(different) - 1)
+        different: list[str | None] = [answer for answer in dict.fromkeys(found.values()) if answer is not None]
+        for i, answer in enumerate(different or [None]):
+            yield _Answer(response, found, answer, i >= len(different) - 1)
 
 
 def _submission(asked: _Answer) -> Submission:

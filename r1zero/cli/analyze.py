@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from r1zero.cli.verb import Arguments, Option, Verb
@@ -32,14 +33,12 @@ def run(arguments: Arguments) -> int:
     rules, split = chosen_rules(arguments.options.get("rule")), arguments.options.get("split")
     kept = 0 if arguments.options.get("disagreements") == "0" else arguments.count("disagreements", DISAGREEMENTS)
     workers, out = arguments.count("workers", num_cores()), arguments.options.get("out")
-    readers = [
-        reader
-        for path in arguments.positionals
-        for reader in sources(path, split, arguments.options.get("task"))  # type: ignore[arg-type]  # a choice
-    ]
+    readers: dict[Path, Any] = {}  # a file that is named twice counts once
+    for path in arguments.positionals:
+        readers |= sources(path, split, arguments.options.get("task"))  # type: ignore[arg-type]  # a choice
     with contextlib.ExitStack() as stack:
         rows = stack.enter_context(written(out)) if out else None
-        responses = stack.enter_context(counted(response for reader in readers for response in reader()))
+        responses = stack.enter_context(counted(response for reader in readers.values() for response in reader()))
         tallies = tally_all(responses, rules, kept, workers, rows)
     if not tallies:
         raise ValueError(f"{', '.join(arguments.positionals)}: no responses")

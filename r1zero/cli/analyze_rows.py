@@ -21,21 +21,21 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def sources(path: str, split: Split | None, task: str | None) -> list[Callable[[], Iterator[StoredResponse]]]:
-    """What stands at a path, as functions that read it from its beginning.  Raises ValueError when nothing does."""
+def sources(path: str, split: Split | None, task: str | None) -> dict[Path, Callable[[], Iterator[StoredResponse]]]:
+    """What stands at a path: its files, or the run, with functions that read them.  Raises ValueError for nothing."""
     place = Path(path)
     if path == "-" or (place.is_file() and place.suffix in (".jsonl", ".json")):
-        return [lambda: jsonl_rows(path, task)]
+        return {place.resolve(): lambda: jsonl_rows(path, task)}
     if place.is_dir() and not is_run(place) and not any(place.glob("[!.]*.parquet")):
         files = [str(file) for file in sorted(place.glob("[!.]*.jsonl"))]
         if not files:
             raise ValueError(f"{path} holds neither rollouts nor jsonl files: give a run directory, parquet or jsonl")
-        return [reader for file in files for reader in sources(file, split, task)]
+        return {place: reader for file in files for place, reader in sources(file, split, task).items()}
     chosen = split or ("eval" if is_run(place) and _has_parts(place, "eval") else "train")
     files_there = rollout_files(path, split=chosen)
     if place.is_file() and place.suffix != ".parquet":
         raise ValueError(f"{path}: give a run directory, a .parquet part or a .jsonl file, {EXPECTED}")
-    return [lambda: (row for file in files_there for row in store_rows(path, file, chosen))]
+    return {place.resolve(): lambda: (row for file in files_there for row in store_rows(path, file, chosen))}
 
 
 def is_run(place: Path) -> bool:
@@ -52,7 +52,7 @@ def _has_parts(run_dir: Path, split: Split) -> bool:
 
 def jsonl_rows(path: str, task: str | None) -> Iterator[StoredResponse]:
     """Raises ValueError naming the first line that is not what is expected."""
-    source = "stdin" if path == "-" else Path(path).name
+    source = "stdin" if path == "-" else path
     with opened(path) as texts:
         for line in read_lines(texts):
             try:
@@ -114,14 +114,13 @@ def store_row(path: str, file: Path, number: int, row: dict[str, Any], split: Sp
     problem_id, task = row["problem_id"] or "", row["task"] or "math"
     if row["gold"] is None or row["response"] is None:
         raise ValueError(f"{file}, row {number}: no {'gold' if row['gold'] is None else 'response'} is stored")
-    model = (row["checkpoint"] if split == "eval" else row["run"]) or row["run"] or ""
+    run, step = row["run"] or "", row["step"]
+    model = row["checkpoint"] or f"{run} step {step}" if split == "eval" else run
     dataset = problem_id.split("/")[0] if "/" in problem_id else task
     return StoredResponse(
         origin=Origin(path, model, dataset, row["template"] or "", task, judged_by="stored grades"),
         row=number,
-        id=f"{problem_id}#{row['sample']}"
-        if row["step"] is None
-        else f"{problem_id}#{row['sample']} step {row['step']}",
+        id=f"{problem_id}#{row['sample']}" + ("" if step is None else f" step {step}"),
         question=problem_id or row["problem"] or "",
         golds=(row["gold"],),
         response=row["response"],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from r1zero.analysis.regrade import OriginReport, RuleReport, precision, recall, together
@@ -18,17 +20,25 @@ OUTCOME_WORDS = {"correct": "right", "wrong": "wrong", "unformatted": "no answer
 
 def text(reports: Sequence[OriginReport]) -> str:
     """Everything, for a terminal of 80 to 100 columns."""
-    parts = [of_origin(one) for one in reports]
+    names = source_names(reports)
+    parts = [of_origin(one, names[one.origin.source]) for one in reports]
     if len(reports) > 1:
-        parts.append(at_a_glance(reports))
-    if any(one.origin.judged_by == "labels" and one.unlabelled < one.responses for one in reports):
-        parts.append(labels_together(reports))
+        parts.append(at_a_glance(reports, names))
+        if any(one.origin.judged_by == "labels" and one.unlabelled < one.responses for one in reports):
+            parts.append(labels_together(reports))
     return "\n\n".join(parts)
 
 
-def of_origin(one: OriginReport) -> str:
+def source_names(reports: Sequence[OriginReport]) -> dict[str, str]:
+    """The last part of each source's path, where that says which it is; else the path."""
+    sources = {one.origin.source for one in reports}
+    last = Counter(Path(source).name for source in sources)
+    return {source: name if last[name := Path(source).name] == 1 else source for source in sources}
+
+
+def of_origin(one: OriginReport, source: str) -> str:
     """One origin: its rules, how its responses ended, and the disagreements to read."""
-    lines = [title(one), facts(one), "", *rule_lines(one), "", *ledger_lines(one)]
+    lines = [title(one, source), facts(one), "", *rule_lines(one), "", *ledger_lines(one)]
     if broken := trouble(one):
         lines += ["", *broken]
     if one.disagreements:
@@ -36,9 +46,9 @@ def of_origin(one: OriginReport) -> str:
     return "\n".join(lines)
 
 
-def title(one: OriginReport) -> str:
+def title(one: OriginReport, source: str) -> str:
     o = one.origin
-    return " · ".join(shown(name, 48) for name in (o.source, o.model, o.dataset, o.template) if name)
+    return " · ".join(shown(name, 48) for name in (source, o.model, o.dataset, o.template) if name)
 
 
 def facts(one: OriginReport) -> str:
@@ -113,13 +123,14 @@ def disagreement_lines(one: OriginReport) -> list[str]:
 # All together
 
 
-def at_a_glance(reports: Sequence[OriginReport]) -> str:
-    """A line an origin, a column a rule: accuracies, and in the last one the best agreement with labels."""
-    rules = list(dict.fromkeys(rule.rule for one in reports for rule in one.rules))
+def at_a_glance(reports: Sequence[OriginReport], names: Mapping[str, str]) -> str:
+    """Accuracies, a line an origin, a column a rule that finds an answer somewhere."""
+    found = {rule.rule for one in reports for rule in one.rules if rule.is_own or rule.no_answer.estimate < 1}
+    rules = [rule for rule in dict.fromkeys(rule.rule for one in reports for rule in one.rules) if rule in found]
     rows = [["accuracy", *rules]]
     for one in reports:
         by_rule = {rule.rule: rule for rule in one.rules}
-        rows.append([_name(one, reports)] + [_accuracy(by_rule.get(rule)) for rule in rules])
+        rows.append([_name(one, reports, names[one.origin.source])] + [_accuracy(by_rule.get(rule)) for rule in rules])
     return "\n".join(aligned(rows))
 
 
@@ -127,16 +138,15 @@ def _accuracy(rule: RuleReport | None) -> str:
     return "" if rule is None else short(rule.accuracy.estimate) + "*" * rule.is_own
 
 
-def _name(one: OriginReport, reports: Sequence[OriginReport]) -> str:
+def _name(one: OriginReport, reports: Sequence[OriginReport], source: str) -> str:
     """The source and whatever else differs among the origins of that source."""
     same = [other.origin for other in reports if other.origin.source == one.origin.source]
-    source = one.origin.source.removesuffix(".jsonl")
     extra = [
         shown(getattr(one.origin, key), 24)
         for key in ("model", "dataset", "template", "task")
         if len({getattr(o, key) for o in same}) > 1
     ]
-    return " ".join([shown(source, 40 if not extra else 24), *extra])
+    return " ".join([shown(source.removesuffix(".jsonl"), 40 if not extra else 24), *extra])
 
 
 def labels_together(reports: Sequence[OriginReport]) -> str:
