@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
 from r1zero.grading import ABSENT, extract, fault
-from r1zero.grading.pool import Pool
+from r1zero.grading.pool import Pool, num_cores
 from r1zero.records import Grade
 
 T = TypeVar("T")
@@ -54,6 +54,11 @@ def grade_submission(submission: Submission) -> Grade:
         if not reasons[-1]:
             break
     return Grade(correct="" in reasons, formatted=True, extracted=answer, reason="" if "" in reasons else reasons[0])
+
+
+def grade_together(submissions: Iterable[Submission]) -> list[Grade]:
+    """The grade of each, in order; comparisons that wait for a process wait side by side.  Raises as `grade` does."""
+    return list(in_order(submissions, grade_submission, workers=num_cores()))
 
 
 def grade_many(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from r1zero.grading import batch
-from r1zero.grading.batch import Submission, chunks, grade_in, grade_many, grade_submission, in_order
+from r1zero.grading.batch import Submission, chunks, grade_in, grade_many, grade_submission, grade_together, in_order
 from r1zero.grading.pool import Pool
 from r1zero.records import Grade
 
@@ -109,6 +109,13 @@ def test_the_best_of_several_golds_counts_and_the_first_gives_the_reason():
     assert grade_submission(Submission(None, golds, None, "countdown")) == Grade(
         correct=False, formatted=False, extracted=None, reason="no prediction"
     )
+
+
+def test_a_batch_is_graded_in_order_and_refused_as_one_answer_is():
+    right, wrong = (Submission(text, (GOLD,), None, "countdown") for text in ("3 * 8 + 5", "3 + 8"))
+    assert [grade.correct for grade in grade_together([right, wrong, wrong, right])] == [True, False, False, True]
+    with pytest.raises(ValueError, match="not JSON"):
+        grade_together([right, Submission("3", ("no gold",), None, "countdown")])
 
 
 def test_in_order_keeps_the_order_and_passes_on_what_is_raised():
