@@ -161,11 +161,15 @@ class RuleColumns:
 
 
 class Tally:
-    """The responses of one origin, as they stream past; the disagreements under the rule `read_under` are kept."""
+    """The responses of one origin, as they stream past; the disagreements under the rule `read_under` are kept.
+
+    That is the template's own rule where stored grades stand for labels, since those were given under it, else `any`.
+    """
 
     def __init__(self, origin: Origin, rules: Sequence[str], *, kept: int):
         self.origin, self.kept = origin, kept
-        self.read_under = "any" if "any" in rules else rules[0]
+        wanted = own_rule(origin.template) if origin.judged_by == "stored grades" else None
+        self.read_under = next((rule for rule in (wanted or "any", "any") if rule in rules), rules[0])
         self.columns = {rule: RuleColumns() for rule in rules}
         self.numbers: dict[bytes, int] = {}  # question -> its number
         self.question_N, self.label_N = array("l"), array("b")

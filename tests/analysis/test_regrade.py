@@ -139,6 +139,14 @@ def test_disagreements_to_read_are_those_with_an_answer_and_the_wrongly_right_co
     assert (one.only_we, one.only_label) == (1, 2)
 
 
+def test_what_is_read_is_read_under_the_rule_that_its_labels_were_given_under():
+    stored = replace(ORIGIN, judged_by="stored grades")
+    assert Tally(ORIGIN, RULE_NAMES, kept=1).read_under == "any"
+    assert Tally(stored, RULE_NAMES, kept=1).read_under == "r1"
+    assert Tally(replace(stored, template="unknown"), RULE_NAMES, kept=1).read_under == "any"
+    assert Tally(stored, ("boxed", "gsm8k"), kept=1).read_under == "boxed"
+
+
 def test_together_adds_labels_of_all_origins_and_no_stored_grades():
     rows = [row(1, r"\boxed{4}", label=True), row(2, r"\boxed{5}", label=True)]
     stored = [replace(r, origin=replace(ORIGIN, judged_by="stored grades")) for r in rows]
