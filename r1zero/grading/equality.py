@@ -18,10 +18,9 @@ from r1zero.grading.exact import exact_equal, plain_value
 from r1zero.grading.formula import Node, UnreadableError, parse
 from r1zero.grading.guards import TooCostlyError
 from r1zero.grading.normalize import plain_text, unwrap
-from r1zero.grading.structure import Shape, label, read, without
-from r1zero.grading.units import Unit, split_unit
+from r1zero.grading.structure import Shape, label, without
+from r1zero.grading.units import split_unit
 from r1zero.grading.values import UndefinedError, decimal, names, ratio_at_points, same_value
-
 
 _LOOSE_SPACES = re.compile(r"(?<!\d) | (?!\d)")  # 4 2 is not 42
 
@@ -163,7 +162,7 @@ def _same_relation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
         return same(regions[0], regions[1], rule)  # type: ignore[arg-type]
     if prediction.kind == gold.kind:
         return _same_inequality(prediction, gold)
-    named, other = (prediction, gold) if prediction.kind == "relation" else (gold, prediction)
+    named, _other = (prediction, gold) if prediction.kind == "relation" else (gold, prediction)
     if set(named.marks) != {"="}:
         return False
     if label(named):
@@ -193,10 +192,10 @@ def _same_approximation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
 
 def _same_equation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
     """The same name and value, or two equations one of which is a multiple of the other."""
-    names_ = label(prediction), label(gold)
-    if all(names_):
-        functions = {name.partition("(")[0] for name in names_}
-        if names_[0] == names_[1] or functions == {"y", "f"}:
+    called = label(prediction), label(gold)
+    if all(called):
+        functions = {name.partition("(")[0] for name in called}
+        if called[0] == called[1] or functions == {"y", "f"}:
             return same(prediction.items[-1], gold.items[-1], rule)
     if len(prediction.items) != 2 or len(gold.items) != 2:
         return False
@@ -253,18 +252,18 @@ def _as_region(shape: Shape) -> Shape | None:
         return None
     items, marks = shape.items, shape.marks
     infinite = Shape("leaf", "-\\infty"), Shape("leaf", "\\infty")
-    names_ = [
+    is_name = [
         re.fullmatch(r"\\?[a-zA-Z]+", item.text) is not None and item.text not in ("\\infty", "e") for item in items
     ]
-    if len(items) == 2 and marks[0] in _FLIPPED and names_ in ([True, False], [False, True]):
-        sign, bound = (marks[0], items[1]) if names_[0] else (_FLIPPED[marks[0]], items[0])
+    if len(items) == 2 and marks[0] in _FLIPPED and is_name in ([True, False], [False, True]):
+        sign, bound = (marks[0], items[1]) if is_name[0] else (_FLIPPED[marks[0]], items[0])
         closed = "=" in sign
         if sign[0] == ">":
             return Shape("tuple", shape.text, (bound, infinite[1]), ("[" if closed else "(", ")"))
         return Shape("tuple", shape.text, (infinite[0], bound), ("(", "]" if closed else ")"))
-    if len(items) == 2 and marks == ("!=",) and names_ == [True, False]:
+    if len(items) == 2 and marks == ("!=",) and is_name == [True, False]:
         return without((items[1],), shape.text)
-    if len(items) == 3 and names_ == [False, True, False] and {mark[0] for mark in marks} in ({"<"}, {">"}):
+    if len(items) == 3 and is_name == [False, True, False] and {mark[0] for mark in marks} in ({"<"}, {">"}):
         low, high = (items[0], items[2]) if marks[0][0] == "<" else (items[2], items[0])
         signs = marks if marks[0][0] == "<" else marks[::-1]
         brackets = ("[" if "=" in signs[0] else "(", "]" if "=" in signs[1] else ")")
@@ -355,6 +354,8 @@ def _same_ratio(prediction: str, gold: str) -> bool:
 def _same_quantity(prediction: str, gold: str, rule: Rule) -> bool:
     """By value; a unit may be missing on one side, two units must be of one kind."""
     (value, unit, scale), (wanted, wanted_unit, wanted_scale) = split_unit(prediction), split_unit(gold)
+    if (unit and "%" in wanted) or (wanted_unit and "%" in value):
+        return False
     if unit is not None and wanted_unit is not None:
         if unit.powers != wanted_unit.powers:
             return _same_formula(prediction, gold, rule)
@@ -402,9 +403,9 @@ def _same_formula(prediction: str, gold: str, rule: Rule) -> bool:
             raise UndecidedError
         return False
     try:
-        if rule.tolerance is not None or rule.relative is not None:
-            if (near := _near(value, wanted, rule)) is not None:
-                return near
+        approximate = rule.tolerance is not None or rule.relative is not None
+        if approximate and (near := _near(value, wanted, rule)) is not None:
+            return near
         return same_value(value, wanted)
     except (UndefinedError, TooCostlyError):
         return False
@@ -425,7 +426,9 @@ _NUMERAL = re.compile(
     r"(?<![\w.])-?(?:\\?\$)?\s?(?:\d+\s+\d+/\d+|\d*\s*\\frac\s*\{-?\d+\}\s*\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+/\d+|\d*\.?\d+)(?![\d^_])"
 )
 _SENTENCE = re.compile(r"[a-zA-Z]{2,}")
-_OPERATORS = re.compile(r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most|thousand|million|billion|trillion|dozen|hundred)s?\b")
+_OPERATORS = re.compile(
+    r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most|thousand|million|billion|trillion|dozen|hundred)s?\b"
+)
 
 
 def lone_number(text: str) -> str:
@@ -443,6 +446,3 @@ def lone_number(text: str) -> str:
         return ""
     percent = "%" if re.match(r"\s*\\?%", plain[plain.find(found[0]) + len(found[0]) :]) else ""
     return found[0].strip().replace("$", "") + percent
-
-
-__all__ = ["EXACT", "Rule", "UndecidedError", "Unit", "lone_number", "read", "same", "same_leaf"]

@@ -14,7 +14,8 @@ _INTEGER = re.compile(r"[+-]?\d{1,300}")
 _PLAIN = re.compile(
     r"""\$?\s*(?P<sign>[+-]?)\s*(?:\\?\$)?\s*(?:
     (?P<whole>\d{1,3}(?:,\d{3})+|\d+)? (?:\.(?P<decimals>\d+)?)? (?:[eE](?P<power>[+-]?\d{1,4}))?
-    | (?P<mixed>\d+)?\s*\\[dt]?frac\s*(?:\{\s*(?P<top>-?\d+)\s*\}|(?P<top1>\d))\s*(?:\{\s*(?P<bottom>\d+)\s*\}|(?P<bottom1>\d))
+    | (?P<mixed>\d+)?\s*\\[dt]?frac\s*(?:\{\s*(?P<top>-?\d+)\s*\}|(?P<top1>\d))\s*
+      (?:\{\s*(?P<bottom>\d+)\s*\}|(?P<bottom1>\d))
     | (?P<above>\d+)\s*/\s*(?P<below>\d+)
     )\s*\$?\.?""",
     re.VERBOSE,

@@ -72,7 +72,7 @@ def boxed(response: str) -> str | None:
 
 
 def boxed_strict(response: str) -> str | None:
-    """understand-r1-zero's `boxed_reward_fn`: from the very last \\boxed{ on; if that never closes there is no answer."""
+    """understand-r1-zero's `boxed_reward_fn`: the very last \\boxed{; if that never closes there is no answer."""
     return (_final_box(response) or None) if "\\boxed" in response else None
 
 
@@ -237,7 +237,7 @@ def _after_mark(text: str) -> tuple[int, str] | None:
 
 
 def _after_answer_is(text: str) -> tuple[int, str] | None:
-    """Where the last statement of an answer begins that says something, and what it says up to the end of its sentence."""
+    """Where the last statement of an answer begins, and what it says up to the end of its sentence."""
     last: tuple[int, int] | None = None
     for found in _ANSWER_IS.finditer(text):
         last = found.start(), found.end()

@@ -1,9 +1,9 @@
-"""A formula as a tree: a tokenizer and a recursive-descent grammar for the LaTeX and plain text that answers are made of.
+"""A formula as a tree: a tokenizer and a recursive-descent grammar for the LaTeX and plain text of answers.
 
 Grammar, loosest first: sums; products and quotients from left to right, implied multiplication binding as `*`; signs;
-powers; `!`, `%`, degrees; numbers, letters, groups and functions.  `-x^2` is -(x^2), `1/2x` is (1/2)x, `2\\frac13` with a
-proper fraction is a mixed number, `ab` is a times b, x^12 is x to the twelfth.  Whatever the grammar does not know is
-refused with a reason: nothing is guessed, nothing is executed.
+powers; `!`, `%`, degrees; numbers, letters, groups and functions.  `-x^2` is -(x^2), `1/2x` is (1/2)x, `ab` is a times
+b, x^12 is x to the twelfth, a whole number before a proper fraction is a mixed number.  Whatever the grammar does not
+know is refused with a reason: nothing is guessed, nothing is executed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,95 @@ class Node:
 
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth ln log lg exp abs sqrt cbrt "
-    "floor ceil max min gcd lcm det sgn Re Im asin acos atan fact binom mod root".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arccot",
+        "arcsec",
+        "arccsc",
+        "sinh",
+        "cosh",
+        "tanh",
+        "coth",
+        "ln",
+        "log",
+        "lg",
+        "exp",
+        "abs",
+        "sqrt",
+        "cbrt",
+        "floor",
+        "ceil",
+        "max",
+        "min",
+        "gcd",
+        "lcm",
+        "det",
+        "sgn",
+        "Re",
+        "Im",
+        "asin",
+        "acos",
+        "atan",
+        "fact",
+        "binom",
+        "mod",
+        "root",
+    ]
 )
 _PLAIN_WORDS = {"sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos",
                 "atan", "sinh", "cosh", "tanh", "ln", "log", "lg", "exp", "abs", "floor", "ceil", "max", "min", "gcd",
                 "lcm", "binom", "pi", "infinity", "infty", "inf", "theta", "alpha", "beta", "gamma", "lambda", "phi",
                 "omega", "sigma", "degrees", "degree", "deg", "choose", "mod"}  # fmt: skip
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell partial nabla odot oplus".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Pi",
+        "Sigma",
+        "Upsilon",
+        "Phi",
+        "Psi",
+        "Omega",
+        "hbar",
+        "ell",
+        "partial",
+        "nabla",
+        "odot",
+        "oplus",
+    ]
 )
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?!\d)(?:\.\d+)?|\d+\.?\d*|\.\d+"
 _TOKEN = re.compile(

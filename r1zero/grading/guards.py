@@ -21,7 +21,7 @@ _DIGITS = re.compile(rf"\d{{{MAX_DIGITS + 1}}}")
 _FORBIDDEN = re.compile(
     r"__|\\(?:input|include|write|read|open|def|edef|gdef|let|newcommand|renewcommand|csname|catcode|immediate|"
     r"directlua|usepackage|loop|expandafter)(?![a-zA-Z])"
-    r"|\b(?:import|lambda|exec|eval|system|getattr|globals|locals|subprocess|compile)\s*[(\s.]",
+    r"|(?<!\\)\b(?:import|lambda|exec|eval|system|getattr|globals|locals|subprocess|compile)\s*[(\s.]",
 )
 _OPENING, _CLOSING = frozenset("({["), frozenset(")}]")
 

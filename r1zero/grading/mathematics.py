@@ -136,7 +136,11 @@ def _same_reading(prediction: str, gold: str, rule: Rule, unit: str) -> bool:
     if (bare := without_sentence(prediction)) != prediction:
         candidates.append(bare)
     cents = "$" in gold and re.search(r"cent|¢", prediction)
-    if (number := _number_in_words(prediction)) and not cents and plain_value(re.sub(r"\s*\\?%$", "", gold)) is not None:
+    if (
+        (number := _number_in_words(prediction))
+        and not cents
+        and plain_value(re.sub(r"\s*\\?%$", "", gold)) is not None
+    ):
         candidates.append(number)
     if unit:
         candidates.append(_without_unit(bare, normalize(unit)))
@@ -166,15 +170,19 @@ def _without_unit(text: str, unit: str) -> str:
 
 
 _LEAD = re.compile(
-    r"^(?:(?:so|thus|therefore|hence|then|finally|and|we (?:get|have|find|obtain))\b[, ]*)*(?:(?:the|my|our|its|their|a)\s+)?"
+    r"^(?:(?:so|thus|therefore|hence|then|finally|and|we (?:get|have|find|obtain))\b[, ]*)*"
+    r"(?:(?:the|my|our|its|their|a)\s+)?"
     r"(?:(?:final|correct|right|exact|required|desired|simplified|total|only|possible)\s+)*"
     r"(?:answer|result|value|values|solution|solutions|option|choice|sum|product|area|length|number|probability|total|"
     r"perimeter|volume|equation|range|domain|ratio|cost|price|remainder|vertex|interval|set|expression|coordinates|point)?"
-    r"(?:\s+(?:of|to|for|in|that|which)\s+[^=:$]{1,80}?)?\s*(?:\bis\b|\bare\b|\bequals\b|\bwill be\b|:|=)\s*(?:either\s+|about\s+|exactly\s+|:)?",
+    r"(?:\s+(?:of|to|for|in|that|which)\s+[^=:$]{1,80}?)?\s*"
+    r"(?:\bis\b|\bare\b|\bequals\b|\bwill be\b|:|=)\s*(?:either\s+|about\s+|exactly\s+|:)?",
     re.IGNORECASE,
 )
-_NEAR = re.compile(r"^(?:approximately|about|roughly|around|exactly|equal to|only|\\text\s*\{\s*(?:approximately|about)\s*\})\s+",
-                   re.IGNORECASE)  # fmt: skip
+_NEAR = re.compile(
+    r"^(?:approximately|about|roughly|around|exactly|equal to|only|\\text\s*\{\s*(?:approximately|about)\s*\})\s+",
+    re.IGNORECASE,
+)
 _MATH = re.compile(r"\\\((?P<round>[^$]+?)\\\)|\\\[(?P<square>[^$]+?)\\\]|(?<!\\)\$(?P<dollar>[^$]+)(?<!\\)\$")
 
 
@@ -190,11 +198,10 @@ def without_sentence(text: str) -> str:
         plain = plain[found.end() :]
     plain = _NEAR.sub("", plain.strip())
     formulas = _MATH.findall(plain)
-    if len(formulas) == 1 and re.search(r"[a-zA-Z]{2,}", _MATH.sub("", plain)) and "not" not in plain.split():
-        if inner := next((part.strip() for part in formulas[0] if part), ""):
-            outside = _MATH.sub("", plain)
-            return normalize(inner if not re.search(r"\d", outside) else plain)
-    return normalize(plain)
+    outside = _MATH.sub("", plain)
+    if len(formulas) != 1 or not re.search(r"[a-zA-Z]{2,}", outside) or re.search(r"\d|\bnot\b", outside):
+        return normalize(plain)
+    return normalize(next(part for part in formulas[0] if part))
 
 
 def _ask(prediction: str, gold: str, symbolic: Symbolic | None) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +31,9 @@ class Shape:
     marks: tuple[str, ...] = ()  # brackets of a tuple; signs of a relation; base of a numeral; columns of a matrix
 
 
-_BRACKETS = re.compile(r"\\(?:begin|end)\{v?matrix\}|\\[{}]|\\(?:langle|rangle|lfloor|rfloor|lceil|rceil)(?![a-zA-Z])|[()\[\]{}]")
+_BRACKETS = re.compile(
+    r"\\(?:begin|end)\{v?matrix\}|\\[{}]|\\(?:langle|rangle|lfloor|rfloor|lceil|rceil)(?![a-zA-Z])|[()\[\]{}]"
+)
 _OPENING = frozenset(["\\begin{matrix}", "\\begin{vmatrix}", "(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil"])
 _COMMA = re.compile(r"[,;]")
 _WORDS_BETWEEN = re.compile(
@@ -38,18 +41,49 @@ _WORDS_BETWEEN = re.compile(
 )
 _CUP = re.compile(r"\\cup(?![a-zA-Z])|(?<=[)\]}])\s*(?:U|\bunion\b)\s*(?=[(\[{\\])")
 _SIGNS = {
-    "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "\\le": "<=", "\\ge": ">=", "!=": "!=", "\\ne": "!=",
-    "\\approx": "~", "\\in": "in", "\\sim": "~", "\\Rightarrow": "=>", "\\implies": "=>", "\\to": "=>", "\\rightarrow": "=>",
-    "=>": "=>", "->": "=>",
-}  # fmt: skip
+    "=": "=",
+    "==": "=",
+    "<": "<",
+    ">": ">",
+    "<=": "<=",
+    ">=": ">=",
+    "\\le": "<=",
+    "\\ge": ">=",
+    "!=": "!=",
+    "\\ne": "!=",
+    "\\approx": "~",
+    "\\in": "in",
+    "\\sim": "~",
+    "\\Rightarrow": "=>",
+    "\\implies": "=>",
+    "\\to": "=>",
+    "\\rightarrow": "=>",
+    "=>": "=>",
+    "->": "=>",
+}
 _SIGN = re.compile(r"<=|>=|=>|->|!=|==|[=<>]|\\(?:le|ge|ne|approx|in|sim|Rightarrow|implies|rightarrow|to)(?![a-zA-Z])")
 _THOUSANDS = re.compile(r"\\?\$?\s*[+-]?\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)")
 _BASE = re.compile(
     r"(?P<digits>[0-9A-Fa-f]+)\s*(?:_\s*\{?\s*(?:\\text\s*\{)?\s*(?P<base>\d+|[a-z]+)\s*\}?\s*\}?|"
     r"(?:\\text\s*\{)?\s*\(?(?:in )?base[ }-]*(?:\\text\{)?(?P<spoken>\d+|[a-z]+)\s*\}?\s*\)?\}?)"
 )
-_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
-          "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "binary": "2", "octal": "8", "hex": "16"}  # fmt: skip
+_BASES = {
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "ten": "10",
+    "eleven": "11",
+    "twelve": "12",
+    "sixteen": "16",
+    "binary": "2",
+    "octal": "8",
+    "hex": "16",
+}
 _MATRIX = re.compile(r"\\begin\{(v?)matrix\}(.*?)\\end\{v?matrix\}(\^\s*\{?(?:T|\\top)\}?)?", re.DOTALL)
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])|\\mp(?![a-zA-Z])|\+/-|\+-")
 _ALL_REALS = re.compile(r"\\mathbb\s*\{?R\}?|(?:\\text\{\s*)?all real (?:numbers|values)(?:\s*\})?", re.IGNORECASE)
@@ -178,7 +212,7 @@ def without(points: tuple[Shape, ...], text: str) -> Shape:
     """The reals but for these points, which are taken to stand in increasing order."""
     ends = (Shape("leaf", "-\\infty"), *points, Shape("leaf", "\\infty"))
     open_ = ("(", ")")
-    return Shape("union", text, tuple(Shape("tuple", "", pair, open_) for pair in zip(ends, ends[1:], strict=False)))
+    return Shape("union", text, tuple(Shape("tuple", "", pair, open_) for pair in itertools.pairwise(ends)))
 
 
 def _bracketed(text: str) -> Shape | None:

@@ -1,4 +1,4 @@
-"""A value and its unit apart: `5.4 \\text{ cents}` is (5.4, cents), `\\$36` is (36, dollars), `864 in^2` is (864, in^2).
+"""A value and its unit apart: `5.4 \\text{ cents}` is (5.4, cents), `\\$36` (36, dollars), `864 in^2` (864, in^2).
 
 A unit is a product of powers of dimensions and a factor, so that 1 km is 1000 m and not 1 m; a noun that is no unit
 (`10 apples`) is a dimension of its own.
@@ -25,11 +25,12 @@ class Unit:
 
 def _table() -> dict[str, tuple[str, Fraction]]:
     """Every spelling of a unit -> its dimension and its size."""
-    rows = {
+    rows: dict[str, dict[str, Fraction | int]] = {
         "length": {"m meter metre": 1, "km kilometer kilometre": 1000, "cm centimeter centimetre": Fraction(1, 100),
                    "mm millimeter millimetre": Fraction(1, 1000), "nm nanometer": Fraction(1, 10**9),
                    "in inch inches": Fraction(254, 10000), "ft foot feet": Fraction(3048, 10000),
-                   "yd yard": Fraction(9144, 10000), "mi mile": Fraction(1609344, 1000), "dm decimeter": Fraction(1, 10)},
+                   "yd yard": Fraction(9144, 10000), "mi mile": Fraction(1609344, 1000),
+                   "dm decimeter": Fraction(1, 10)},
         "time": {"s sec second": 1, "min minute": 60, "h hr hour": 3600, "day": 86400, "week wk": 604800,
                  "ms millisecond": Fraction(1, 1000)},
         "year": {"yr year": 1, "decade": 10, "century centuries": 100},
@@ -50,9 +51,11 @@ def _table() -> dict[str, tuple[str, Fraction]]:
 
 
 _UNITS = _table()
-_NOT_UNITS = FUNCTIONS | {"pi", "theta", "alpha", "beta", "infinity", "infty", "and", "or", "to", "base", "choose", "is",
-                          "not", "the", "than", "from", "with", "when", "if", "for", "all", "where", "mod", "remainder",
-                          "plus", "minus", "times", "divided", "squared", "cubed", "only", "but", "are", "be"}  # fmt: skip
+_NOT_UNITS = FUNCTIONS | {
+    *("pi", "theta", "alpha", "beta", "infinity", "infty", "base", "choose", "mod", "remainder", "squared", "cubed"),
+    *("and", "or", "to", "is", "are", "be", "not", "the", "than", "from", "with", "when", "if", "for", "all", "where"),
+    *("plus", "minus", "times", "divided", "only", "but"),
+}
 _WRAPPED = re.compile(
     r"(?P<value>.*?)\s*(?P<unit>(?:\\text\s*\{[^{}]*\}\s*(?:\^\s*\{?\s*-?\d\s*\}?\s*)?(?:/\s*|\\cdot\s*)?)+)", re.DOTALL
 )

@@ -1,14 +1,15 @@
 """What a formula is worth: exactly, where it is rational; else to many digits, at points its variables are given.
 
-Two formulas are equal when they agree at every point tried.  Points are fixed functions of the variable's name, so that a
-verdict never changes; an unequal pair of rational functions agrees at one of them with probability below 10^-15.
+Two formulas are equal when they agree at every point tried.  Points are fixed functions of the variable's name, so that
+a verdict never changes; an unequal pair of rational functions agrees at one of them with probability below 10^-15.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -20,11 +21,19 @@ from r1zero.grading.guards import MAX_BITS, MAX_FACTORIAL, MAX_MAGNITUDE, TooCos
 
 DIGITS = 50  # of every approximate value
 _AGREEMENT = 1e-42  # relative
-# contexts of our own: mpmath's global precision is not ours to set, and threads share it
-_CONTEXT, _PRECISE = MPContext(), MPContext()
-_CONTEXT.dps, _PRECISE.dps = DIGITS, 3 * DIGITS
 
-_TRIGONOMETRIC = frozenset("sin cos tan cot sec csc".split())
+
+class _Contexts(threading.local):
+    """mpmath contexts of each thread: some of its functions change the precision while they work."""
+
+    def __init__(self) -> None:
+        self.plain, self.precise = MPContext(), MPContext()
+        self.plain.dps, self.precise.dps = DIGITS, 3 * DIGITS
+
+
+_CONTEXTS = _Contexts()
+
+_TRIGONOMETRIC = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
 
 
 class UndefinedError(Exception):
@@ -166,10 +175,9 @@ def kinds(node: Node) -> frozenset[str]:
     return frozenset([own]).union(*(kinds(part) for part in node.parts))
 
 
-def approximate(
-    node: Node, point: dict[str, Any], *, context: Any = _CONTEXT, common_log: bool = False, in_degrees: bool = False
-) -> Any:
+def approximate(node: Node, point: dict[str, Any], *, precise: bool = False, common_log: bool = False) -> Any:
     """The value to `DIGITS` digits, real or complex.  Raises UndefinedError or TooCostlyError."""
+    context = _CONTEXTS.precise if precise else _CONTEXTS.plain
 
     def value(node: Node) -> Any:
         kind = node.kind
@@ -186,8 +194,6 @@ def approximate(
             if exact is not None:
                 return context.mpf(exact.numerator) / exact.denominator
         parts = [value(part) for part in node.parts]
-        if in_degrees and kind in _TRIGONOMETRIC and "degree" not in kinds(node.parts[0]):
-            parts = [part * context.pi / 180 for part in parts]
         if kind == "log" and common_log and len(parts) == 1:
             parts = [*parts, context.mpf(10)]
         return _checked(context, _apply(context, kind, parts))
@@ -271,13 +277,13 @@ def _rooted(context: Any, radicand: Any, degree: Any) -> Any:
     return context.sqrt(radicand) if degree == 2 else _raised(context, radicand, 1 / degree)
 
 
+def _method(name: str) -> Callable[[Any, Any], Any]:
+    return lambda context, x: getattr(context, name)(x)
+
+
 _APPROXIMATE: dict[str, Any] = {
-    **{name: (lambda name: lambda c, x: getattr(c, name)(x))(name) for name in _TRIGONOMETRIC},
-    **{name: (lambda name: lambda c, x: getattr(c, name)(x))(name) for name in ("sinh", "cosh", "tanh", "coth", "exp")},
-    **{
-        f"arc{name}": (lambda name: lambda c, x: getattr(c, "a" + name)(x))(name)
-        for name in ("sin", "cos", "tan", "cot", "sec", "csc")
-    },
+    **{name: _method(name) for name in (*_TRIGONOMETRIC, "sinh", "cosh", "tanh", "coth", "exp")},
+    **{f"arc{name}": _method(f"a{name}") for name in _TRIGONOMETRIC},
     "ln": lambda c, x: c.log(x),
     "log": lambda c, x, *base: c.log(x) / (c.log(base[0]) if base else 1),
     "lg": lambda c, x: c.log(x) / c.log(10),
@@ -319,7 +325,7 @@ def _drawn(name: str, trial: int, whole: bool) -> Fraction:
     return (6 * unit + Fraction(1, 7)) * (1 if (digest >> 3) % 2 or trial == 4 else -1)
 
 
-def _agree(context: Any, a: Any, b: Any) -> bool:
+def _agree(a: Any, b: Any) -> bool:
     return abs(a - b) <= max(abs(a), abs(b)) * _AGREEMENT
 
 
@@ -379,16 +385,16 @@ def _same_at_points(
 
 def _same_number(a: Node, b: Node, value_a: Any, value_b: Any, point: dict[str, Any], reading: dict[str, bool]) -> bool:
     """Agreement, with three times the digits where cancellation could hide or feign it."""
-    if _agree(_CONTEXT, value_a, value_b):
+    if _agree(value_a, value_b):
         return True
     gap, scale = abs(value_a - value_b), max(abs(value_a), abs(value_b))
     if gap > scale * 1e-12 and scale > 1e-12:
         return False
-    precise_a = approximate(a, point, context=_PRECISE, **reading)
-    precise_b = approximate(b, point, context=_PRECISE, **reading)
+    precise_a = approximate(a, point, precise=True, **reading)
+    precise_b = approximate(b, point, precise=True, **reading)
     precise_gap = abs(precise_a - precise_b)
     # a true zero shrinks with the digits carried; a true difference stays what it is
-    return bool(_agree(_PRECISE, precise_a, precise_b) or precise_gap < _PRECISE.mpf(gap) * 10.0**-DIGITS)
+    return bool(_agree(precise_a, precise_b) or precise_gap < gap * 10.0**-DIGITS)
 
 
 def decimal(node: Node) -> float | None:
@@ -420,7 +426,7 @@ def ratio_at_points(a: Node, b: Node) -> float | None:
         if not value_a or not value_b:
             return None
         ratio = value_a / value_b
-        if found is not None and not _agree(_CONTEXT, ratio, found):
+        if found is not None and not _agree(ratio, found):
             return None
         found = ratio
     return None if found is None else float(found)

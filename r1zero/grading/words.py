@@ -16,8 +16,21 @@ SPELLED = {
 }  # fmt: skip
 SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
-_MONTHS = "january february march april may june july august september october november december".split()
-_DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+_DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _CLOCK = re.compile(
     r"(?P<hour>\d{1,2})(?:\s*[:.]\s*(?P<minute>\d{2}))?(?:\s*:\s*(?P<second>\d{2}))?\s*"
     r"(?P<half>[ap]\s*\.?\s*m\b\.?|o'clock|noon|midnight)?(?:\s+in the (?P<part>morning|afternoon|evening))?",
@@ -34,8 +47,8 @@ _CHOICE = re.compile(
     r"(?:\((?P<round>[A-Ja-j])\)|\[(?P<square>[A-J])\]|(?P<bare>[A-J]))(?P<rest>$|[.):]\s*.*$|\s+.*$|(?<=\))~?.*$)",
     re.DOTALL,
 )
-_NOTHING = {"no solution", "no solutions", "none", "no real solution", "no real solutions", "empty set", "the empty set",
-            "does not exist", "dne", "undefined", "not defined", "no such", "no such number"}  # fmt: skip
+_NOTHING = {"no solution", "no solutions", "none", "no real solution", "no real solutions", "empty set",
+            "the empty set", "does not exist", "dne", "undefined", "not defined", "no such number"}  # fmt: skip
 _PUNCTUATION = re.compile(r"[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]+")
 
