@@ -212,6 +212,10 @@ class ObjectiveConfig:
     )
     shadow_every: int = knob(10, "steps between those comparisons")
 
+    def __post_init__(self) -> None:
+        _require(self.reference_every >= 0, "objective.reference_every", self.reference_every, "at least 0")
+        _require(self.shadow_every >= 1, "objective.shadow_every", self.shadow_every, "at least 1")
+
 
 @dataclass(frozen=True)
 class LearnerConfig:

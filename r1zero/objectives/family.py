@@ -6,6 +6,7 @@ docs/objectives.md says for every row where its definition comes from and how su
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +74,36 @@ def build_objective(config: ObjectiveConfig) -> Objective:
     factors = [f.name for f in dataclasses.fields(Objective) if f.name != "name"]
     overrides = {key: value for key in factors if (value := getattr(config, key)) is not None}
     return replace(OBJECTIVES[config.name], **overrides)
+
+
+USED_WHERE: dict[str, tuple[str, Callable[[Objective], bool]]] = {  # factors that others may leave without effect
+    "power": ("ratio power_mean", lambda o: o.ratio == "power_mean"),
+    "power_end": ("ratio power_mean", lambda o: o.ratio == "power_mean"),
+    "clip_low": ("a clip with bounds", lambda o: o.clip not in ("none", "gate")),
+    "clip_high": ("a clip with bounds", lambda o: o.clip not in ("none", "gate")),
+    "clip_dual": ("clip ppo or log_sqrt", lambda o: o.clip in ("ppo", "log_sqrt")),
+    "kl_estimator": ("kl_coef above 0", lambda o: o.kl_coef > 0),
+    "kl_in": ("kl_coef above 0", lambda o: o.kl_coef > 0),
+    "reference_every": ("kl_coef above 0", lambda o: o.kl_coef > 0),
+    "correction_low": ("correction token_mask or sequence_mask", lambda o: o.correction.endswith("_mask")),
+    "correction_high": ("a correction", lambda o: o.correction != "none"),
+    "value_coef": ("a value head", lambda o: o.critic),
+    "value_clip": ("a value head", lambda o: o.critic),
+}
+
+
+def without_effect(config: ObjectiveConfig) -> list[str]:
+    """A sentence for every key that was set and changes nothing beside the other factors.
+
+    >>> without_effect(ObjectiveConfig(name="grpo", power=2.0))
+    ['objective.power=2.0 has no effect: it needs ratio power_mean']
+    """
+    objective = build_objective(config)
+    return [
+        f"objective.{key}={value} has no effect: it needs {need}"
+        for key, (need, is_used) in USED_WHERE.items()
+        if (value := getattr(config, key)) not in (None, 0) and not is_used(objective)
+    ]
 
 
 def shadow_row(name: str) -> Objective:

@@ -27,7 +27,7 @@ from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
 from r1zero.objectives import build_objective
 from r1zero.objectives.entropy import EntropyControl
-from r1zero.objectives.family import shadow_row
+from r1zero.objectives.family import shadow_row, without_effect
 from r1zero.records import Problem, Rollout
 from r1zero.store import Split, append_metrics, part_path, truncate_after, write_config, write_rollouts
 from r1zero.tasks import build_task
@@ -114,6 +114,8 @@ class Trainer:
         """Write config.json into a new directory, or go back to the last checkpoint of this very run."""
         if not check_directory(self.dir, self.config):
             write_config(self.dir, {"verb": self.config.verb, "config": to_dict(self.config)} | provenance())
+            for sentence in without_effect(self.config.objective):
+                self._say(sentence)
             return
         steps = checkpoint_steps(self.dir)
         last = steps[-1] if steps else -1

@@ -7,6 +7,7 @@ import torch
 
 from r1zero.config import ObjectiveConfig
 from r1zero.objectives import OBJECTIVES, BatchSize, Objective, TokenBatch, build_objective
+from r1zero.objectives.family import without_effect
 
 NAMED_FACTORS = {
     "baseline": ("groupmean", "group_mean"),
@@ -47,11 +48,44 @@ def test_an_unknown_row_names_the_nearest():
         ("grpo", {"kl_coef": float("nan")}, "kl_coef=nan"),
         ("grpo", {"clip_dual": 0.5}, "clip_dual=0.5.*above 1"),
         ("ctpo", {"clip_dual": 0.0}, "clip_dual=0.0.*above 0"),
+        ("reinforce", {"batch_scale": "std"}, "divide by 0"),
+        ("sign", {"batch_scale": "std"}, "divide by 0"),
+        ("sppo", {"batch_scale": "std"}, "divide by 0"),
+        ("ppo", {"batch_scale": "std"}, "each token has an advantage"),
+        ("ppo", {"batch_scale": "nonzero_share"}, "each token has an advantage"),
+        ("reinforce", {"gamma": 0.9, "batch_scale": "nonzero_share"}, "each token has an advantage"),
+        ("grpo", {"gae_lambda": 0.95}, r"gae_lambda=0\.95"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(name, factors, words):
     with pytest.raises(ValueError, match=words):
         replace(OBJECTIVES[name], **factors)
+
+
+@pytest.mark.parametrize(("key", "value"), [("shadow_every", 0), ("reference_every", -1)])
+def test_a_rhythm_that_never_comes_round_is_refused(key, value):
+    with pytest.raises(ValueError, match=rf"objective\.{key}={value}: must be at least"):
+        ObjectiveConfig(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("idle", "needed"),
+    [
+        ({"power": 2.0}, {"ratio": "power_mean"}),
+        ({"clip_dual": 3.0, "clip": "detached"}, {"clip": "ppo"}),
+        ({"clip_high": 0.3, "clip": "gate"}, {"clip": "ppo"}),
+        ({"kl_estimator": "k2"}, {"kl_coef": 0.1}),
+        ({"reference_every": 5}, {"kl_coef": 0.1}),
+        ({"correction_low": 0.1, "correction": "token_truncate"}, {"correction": "token_mask"}),
+        ({"correction_high": 3.0}, {"correction": "reject_k3"}),
+        ({"value_clip": 0.5}, {"name": "sppo"}),
+    ],
+)
+def test_a_key_without_effect_is_named_with_what_it_needs(idle, needed):
+    (sentence,) = without_effect(ObjectiveConfig(**{"name": "dr_grpo"} | idle))
+    key, value = next(iter(idle.items()))
+    assert sentence.startswith(f"objective.{key}={value} has no effect")
+    assert without_effect(ObjectiveConfig(**{"name": "dr_grpo"} | idle | needed)) == []
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
