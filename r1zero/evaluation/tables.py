@@ -134,14 +134,18 @@ def incomplete(summaries: Sequence[Summary]) -> dict[str, str]:
 
 
 def percent(fraction: float) -> str:
-    """>>> percent(0.433), percent(-1e-9), percent(float("nan"))
+    """A fraction as percent with one digit; a dash where it is undefined.
+
+    >>> percent(0.433), percent(-1e-9), percent(float("nan"))
     ('43.3', '0.0', '–')
     """
     return f"{round(100 * fraction, 1) + 0.0:.1f}" if math.isfinite(fraction) else "–"
 
 
 def percents(interval: Interval) -> str:
-    """>>> percents(Interval(0.4333, 0.2738, 0.608))
+    """An interval of fractions as percent.
+
+    >>> percents(Interval(0.4333, 0.2738, 0.608))
     '43.3 [27.4, 60.8]'
     """
     return f"{percent(interval.estimate)} [{percent(interval.low)}, {percent(interval.high)}]"

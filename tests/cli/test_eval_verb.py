@@ -1,6 +1,11 @@
 """`r1zero eval` on a random model of a few thousand weights."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -97,3 +102,26 @@ def test_what_cannot_be_asked_is_said_before_the_model_is_loaded(r1zero, monkeyp
         done = r1zero("eval", "nowhere", *words)
         assert done.code == 2
         assert message in done.err
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_ends_as_if_nothing_had_happened(tmp_path, model_dir):
+    words = [sys.executable, "-m", "r1zero", "eval", str(model_dir), "--num_problems", "48", "--samples", "4"]
+    words += ["--engine.max_concurrent", "4", "--sampling.max_tokens", "200", "--threads", "1", "--json", "--out"]
+    settings = {"cwd": tmp_path, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
+    whole = subprocess.run([*words, "whole"], stdout=subprocess.PIPE, text=True, check=True, **settings)
+    parts = len(list((tmp_path / "whole/eval").glob("*.parquet")))
+
+    killed = subprocess.Popen([*words, "killed"], stdout=subprocess.DEVNULL, **settings)
+    while killed.poll() is None and len(list((tmp_path / "killed/eval").glob("*.parquet"))) < 2:
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    kept = {file.name: file.read_bytes() for file in (tmp_path / "killed/eval").glob("*.parquet")}
+    assert 2 <= len(kept) < parts
+
+    continued = subprocess.run([*words, "killed"], stdout=subprocess.PIPE, text=True, check=True, **settings)
+    assert continued.stdout == whole.stdout
+    assert all((tmp_path / "killed/eval" / name).read_bytes() == content for name, content in kept.items())
+    frames = [read_rollouts(tmp_path / name, split="eval").collect().drop("run") for name in ("whole", "killed")]
+    assert frames[0].equals(frames[1])
