@@ -106,8 +106,8 @@ def test_what_cannot_be_asked_is_said_before_the_model_is_loaded(r1zero, monkeyp
 
 @pytest.mark.slow
 def test_a_killed_evaluation_ends_as_if_nothing_had_happened(tmp_path, model_dir):
-    words = [sys.executable, "-m", "r1zero", "eval", str(model_dir), "--num_problems", "48", "--samples", "4"]
-    words += ["--engine.max_concurrent", "4", "--sampling.max_tokens", "200", "--threads", "1", "--json", "--out"]
+    words = [sys.executable, "-m", "r1zero", "eval", str(model_dir), "--num_problems", "32", "--samples", "4"]
+    words += ["--engine.max_concurrent", "4", "--sampling.max_tokens", "60", "--threads", "1", "--json", "--out"]
     settings = {"cwd": tmp_path, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "stderr": subprocess.DEVNULL}
     whole = subprocess.run([*words, "whole"], stdout=subprocess.PIPE, text=True, check=True, **settings)
     parts = len(list((tmp_path / "whole/eval").glob("*.parquet")))
