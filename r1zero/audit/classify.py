@@ -1,7 +1,7 @@
 """What a loss divides a token by, found by experiment: change one length, one padding, one split; see who reacts.
 
 Every experiment lengthens a right and a wrong answer of a half-right group together, so that baselines and scales
-weighted by length stay where they are.
+weighted by length stay where they are.  One more lengthens a right answer alone, to see whether there are any.
 """
 
 from __future__ import annotations
@@ -36,12 +36,18 @@ class Classification:
     averages_step: bool  # twice the problems, half the weight
     split_factor: float  # weight in two micro-batches over weight in one: 1 where their number is divided by
     uniform: bool  # all tokens of a response weigh the same
+    alone_factor: float  # of a right answer twice as long by itself: its weight over what the denominator makes of it
     reactions: tuple[Reaction, ...]  # the evidence
 
     @property
     def label(self) -> str:
         """The name, and for a constant whether it is the response limit."""
         return f"{self.name} 1/M" if self.name == "constant" and self.uses_max_tokens else self.name
+
+    @property
+    def length_in_advantages(self) -> bool:
+        """Whether advantages depend on lengths: baselines and scales that are means over tokens."""
+        return abs(self.alone_factor - 1) > TOLERANCE
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ def classify(loss: LossUnderAudit, group_size: int, max_tokens: int) -> Classifi
     group_size += group_size % 2
     base = _base_with_gradient(loss, group_size, max_tokens)
     if base is None:
-        return Classification("no gradient", False, False, 1.0, True, ())
+        return Classification("no gradient", False, False, 1.0, True, 1.0, ())
     places = [0, group_size - 1]
     reactions, fitting = [], set(DENOMINATORS)
     for experiment in experiments(base):
@@ -168,14 +174,20 @@ def classify(loss: LossUnderAudit, group_size: int, max_tokens: int) -> Classifi
     of_limit = float(_ratios(loss, base, replace(base, max_tokens=2 * max_tokens))[0])
     of_step = float(_ratios(loss, base, _twice_the_problems(base))[0])
     of_split = float(_ratios(loss, base, replace(base, microbatches=split_rows(2 * group_size, 2)))[0])
+    name = next((name for name in DENOMINATORS if name in fitting), "mixed")
+    alone = replace(base, lengths_PG=doubled(base.lengths_PG, ((0, 0),)))
+    of_alone = float(_ratios(loss, base, alone)[0])
+    denominator = DENOMINATORS.get(name)
     return Classification(
-        name=next((name for name in DENOMINATORS if name in fitting), "mixed"),
+        name=name,
         uses_max_tokens=abs(of_limit - 0.5) < TOLERANCE,
         averages_step=abs(of_step - 0.5) < TOLERANCE,
         split_factor=of_split,
         uniform=_is_uniform(loss, base),
+        alone_factor=of_alone * denominator(alone, 0) / denominator(base, 0) if denominator else 1.0,
         reactions=(
             *reactions,
+            Reaction("own length x2, no other's", of_alone, math.nan),
             Reaction("split in two", of_split, math.nan),
             Reaction("max_tokens x2", of_limit, math.nan),
             Reaction("problems x2", of_step, math.nan),

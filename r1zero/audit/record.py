@@ -163,12 +163,15 @@ def _of_length(found: Audit) -> list[str]:
             f"Length bias: a token of a {short.length}-token answer weighs {factor:.0f} times one of a "
             f"{long.length}-token answer of the same worth. Short right answers and long wrong ones are favoured."
         ]
-    if name == "constant":
+    if name == "constant" and not found.classification.length_in_advantages:
         return ["No length bias: a token weighs the same however long its response or any other is."]
+    if name == "constant":
+        return ["Nothing is divided by a length.", *_of_lengths_in_advantages(found)]
     if name == "1 over batch tokens":
         return [
             "Tokens of one step weigh the same however long their response; among long responses each weighs less: "
-            "a ratio estimator, nearly unbiased when a step holds many problems."
+            "a ratio estimator, nearly unbiased when a step holds many problems.",
+            *_of_lengths_in_advantages(found),
         ]
     if name == "1 over micro-batch tokens":
         return [
@@ -180,6 +183,17 @@ def _of_length(found: Audit) -> list[str]:
     if name == "mixed":
         return ["No single denominator explains the weights; the table of reactions says what moves them."]
     return [f"A token is divided by something that other responses move: {name}."]
+
+
+def _of_lengths_in_advantages(found: Audit) -> list[str]:
+    classification = found.classification
+    if not classification.length_in_advantages:
+        return []
+    return [
+        "But advantages depend on lengths, as where a baseline or a scale is a mean over tokens: in a right answer that "
+        f"alone grows to twice its length, a token weighs {classification.alone_factor:.2f} times what the denominator "
+        "makes of it. So lengths can drift."
+    ]
 
 
 def _of_difficulty(found: Audit) -> list[str]:

@@ -58,6 +58,11 @@ def overview(audits: Sequence[Audit]) -> RenderableType:
         "group whose rewards are all equal."
     )
     notes = [f"{found.name}: {found.note}." for found in audits if found.note]
+    by_length = [found.name for found in audits if found.classification.length_in_advantages]
+    if by_length:
+        notes.append(
+            f"Advantages depend on the lengths of responses, whatever a token is divided by: {', '.join(by_length)}."
+        )
     return Group(table, Text(), *(Text(line, style="dim") for line in (legend, *notes)))
 
 

@@ -83,13 +83,13 @@ class Objective:
             )
         if self.batch_scale == "std" and self.baseline in ("none", "sign", "prompt_value"):
             raise ValueError(
-                f"objective {self.name}: batch_scale std with baseline {self.baseline!r} would divide by 0 where a step's "
-                "rewards are all equal; use a baseline from the group, or token_whitening"
+                f"objective {self.name}: batch_scale std with baseline {self.baseline!r} would divide by 0 where all "
+                "a step's rewards are all equal; use a baseline from the group, or token_whitening"
             )
         if self.by_token and self.batch_scale in ("std", "nonzero_share"):
             raise ValueError(
-                f"objective {self.name}: batch_scale {self.batch_scale!r} scales whole responses, and each token has an "
-                "advantage of its own here; use none or token_whitening"
+                f"objective {self.name}: batch_scale {self.batch_scale!r} scales whole responses, and each token has "
+                "an advantage of its own here; use none or token_whitening"
             )
         if self.gae_lambda != 1 and self.baseline != "token_value":
             raise ValueError(f"objective.gae_lambda={self.gae_lambda}: only baseline token_value has a use for it")

@@ -106,6 +106,21 @@ def test_a_users_denominator_is_found(function, expected):
     assert classify(user(function), 4, 64).name == expected
 
 
+def test_a_baseline_weighted_by_length_is_told_by_a_right_answer_that_grows_alone():
+    """Half of four right, one of them twice as long: the baseline goes from 2/4 to 3/5, its advantage from .5 to .4."""
+    found = classify(ObjectiveUnderAudit(OBJECTIVES["opo"]), 4, 64)
+    assert found.name == "constant"
+    assert found.alone_factor == pytest.approx(0.8)
+    assert found.length_in_advantages
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_only_means_over_tokens_let_lengths_into_advantages(name):
+    row = OBJECTIVES[name]
+    expected = row.baseline == "length_weighted" or row.batch_scale == "token_whitening"
+    assert classify(ObjectiveUnderAudit(row), 4, 64).length_in_advantages == expected
+
+
 def test_a_mixed_verdict_comes_with_the_reactions_that_show_why():
     reactions = {r.change: r for r in classify(user(over_root_of_length), 4, 64).reactions}
     assert reactions["own length x2"].right == pytest.approx(2**-0.5)
