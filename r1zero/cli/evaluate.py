@@ -265,7 +265,7 @@ VERB = Verb(
         Option(
             "baseline",
             "NAME",
-            f"ask as a paper did: template, budget and grader strictness of {', '.join(BASELINES)}; suite math",
+            "ask suite math as a paper asked this model: its template, budget and grader strictness",
             choices=tuple(BASELINES),
         ),
         Option("subset-check", "", "draw subsets of 30 questions anew: how often chance makes a difference so large"),

@@ -92,3 +92,9 @@ def test_a_name_that_is_no_suite_is_answered_with_the_nearest():
     assert expand(["data/own.jsonl", "openai/gsm8k"]) == ["data/own.jsonl", "openai/gsm8k"]
     with pytest.raises(ValueError, match="did you mean olympiad_bench"):
         expand(["olympiadbench"])
+
+
+def test_a_question_missing_of_six_hundred_is_still_the_benchmark_but_not_many():
+    almost = summarise("olympiad_bench", rollouts(*((f"p{n}", 0, "wrong", "1", 5) for n in range(674))), samples=1)
+    fewer = summarise("math500", rollouts(*((f"p{n}", 0, "wrong", "1", 5) for n in range(490))), samples=1)
+    assert incomplete([almost, fewer]) == {"math500": "490 of 500 questions"}
