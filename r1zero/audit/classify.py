@@ -184,7 +184,7 @@ def classify(loss: LossUnderAudit, group_size: int, max_tokens: int) -> Classifi
         averages_step=abs(of_step - 0.5) < TOLERANCE,
         split_factor=of_split,
         uniform=_is_uniform(loss, base),
-        alone_factor=of_alone * denominator(alone, 0) / denominator(base, 0) if denominator else 1.0,
+        alone_factor=of_alone * denominator(alone, 0) / denominator(base, 0) if denominator is not None else 1.0,
         reactions=(
             *reactions,
             Reaction("own length x2, no other's", of_alone, math.nan),

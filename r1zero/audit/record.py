@@ -190,9 +190,9 @@ def _of_lengths_in_advantages(found: Audit) -> list[str]:
     if not classification.length_in_advantages:
         return []
     return [
-        "But advantages depend on lengths, as where a baseline or a scale is a mean over tokens: in a right answer that "
-        f"alone grows to twice its length, a token weighs {classification.alone_factor:.2f} times what the denominator "
-        "makes of it. So lengths can drift."
+        "But advantages depend on lengths, as where a baseline or a scale is a mean over tokens: in a right answer "
+        f"that alone grows to twice its length, a token weighs {classification.alone_factor:.2f} times what the "
+        "denominator makes of it. So lengths can drift."
     ]
 
 
