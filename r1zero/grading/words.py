@@ -63,7 +63,7 @@ def choice(text: str) -> str:
     if not found:
         return ""
     rest = found["rest"].strip()
-    if found["bare"] and rest and rest[0] not in ".):":
+    if rest and (rest[0] in "+-*/^=<>,&" or (found["bare"] and rest[0] not in ".):")):
         return ""
     return (found["round"] or found["square"] or found["bare"] or "").upper()
 
