@@ -236,8 +236,11 @@ def print_json(config: EvalConfig, baseline: str, result: Result) -> None:
 
 
 def tell_time(result: Result) -> None:
-    """Where the time went, on stderr."""
+    """What could not be graded and where the time went, on stderr."""
     timing = result.timing
+    for summary in result.summaries:
+        if broken := summary.grading_timeouts + summary.grading_failures:
+            print(f"r1zero: {summary.name}: {broken} answers could not be compared and count as wrong", file=sys.stderr)
     if result.continued:
         print(f"r1zero: {result.continued} chunks were answered before", file=sys.stderr)
     if timing.tokens:

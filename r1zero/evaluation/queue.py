@@ -17,7 +17,8 @@ from r1zero.config import RewardConfig, SamplingConfig
 from r1zero.engines import Engine
 from r1zero.evaluation.ask import encode
 from r1zero.evaluation.suites import Entry
-from r1zero.grading import grade
+from r1zero.grading.batch import Submission, grade_together
+from r1zero.grading.pool import warn_of_timeouts
 from r1zero.grading.reward import reward
 from r1zero.models.load import Policy
 from r1zero.records import Prompt, Response, Rollout
@@ -108,7 +109,7 @@ def run_queue(
 
     def grade_and_keep(chunk: Chunk, responses_PG: list[list[Response]]) -> float:
         began = time.perf_counter()
-        keep(chunk.index, grade_chunk(chunk, responses_PG, sampling, answer_format))
+        keep(chunk.index, grade_chunk(chunk, responses_PG, answer_format))
         return time.perf_counter() - began
 
     with ThreadPoolExecutor(1, thread_name_prefix="grading") as grading:
@@ -134,17 +135,19 @@ def run_queue(
     return Timing(time.perf_counter() - started, sampling_seconds, sum(grading_seconds), tokens)
 
 
-def grade_chunk(
-    chunk: Chunk, responses_PG: Sequence[Sequence[Response]], sampling: SamplingConfig, answer_format: str = ""
-) -> list[Rollout]:
-    """The rollouts of a chunk; `answer_format` overrides the template's."""
-    rollouts = []
-    for prompt, responses in zip(chunk.prompts, responses_PG, strict=True):
-        problem = prompt.problem
-        for sample, response in enumerate(responses):
-            verdict = grade(
-                response.text, problem.gold, answer_format or chunk.template.answer_format, task=problem.task
-            )
-            worth = reward(verdict, response.finish_reason, RewardConfig())
-            rollouts.append(Rollout(0, sample, prompt, response, verdict, worth))
-    return rollouts
+def grade_chunk(chunk: Chunk, responses_PG: Sequence[Sequence[Response]], answer_format: str = "") -> list[Rollout]:
+    """The rollouts of a chunk; `answer_format` overrides the template's.  Warns when many answers ran out of time."""
+    asked = [
+        (prompt, sample, response)
+        for prompt, responses in zip(chunk.prompts, responses_PG, strict=True)
+        for sample, response in enumerate(responses)
+    ]
+    rule = answer_format or chunk.template.answer_format
+    grades = grade_together(
+        Submission(response.text, (prompt.problem.gold,), rule, prompt.problem.task) for prompt, _, response in asked
+    )
+    warn_of_timeouts([verdict.reason for verdict in grades], f"chunk {chunk.index}")
+    return [
+        Rollout(0, sample, prompt, response, verdict, reward(verdict, response.finish_reason, RewardConfig()))
+        for (prompt, sample, response), verdict in zip(asked, grades, strict=True)
+    ]

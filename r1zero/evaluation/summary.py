@@ -16,9 +16,10 @@ from r1zero.analysis.ledger import LedgerRow, outcome_ledger
 from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, cluster_interval, pass_at_k
 from r1zero.analysis.votes import majority_at_k
 from r1zero.evaluation.suites import Entry
+from r1zero.grading.pool import is_failure, is_timeout
 from r1zero.tasks.benchmarks import SUITES
 
-NEEDED = ("problem_id", "sample", "correct", "formatted", "extracted", "finish_reason", "num_tokens")
+NEEDED = ("problem_id", "sample", "correct", "formatted", "extracted", "reason", "finish_reason", "num_tokens")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Summary:
     format_failures: Interval  # share of responses in which no answer was found, truncated ones included
     ended: Interval  # share of responses that ended by themselves: end token or stop string
     tokens: Interval  # a response
+    grading_timeouts: int  # answers that count as wrong because comparing them took too long
+    grading_failures: int  # and those whose comparison broke off for another cause
 
     def share(self, outcome: str) -> Interval:
         return next(row.share for row in self.ledger if row.outcome == outcome)
@@ -76,6 +79,8 @@ def summarise(name: str, rollouts: pl.DataFrame, *, samples: int, dropped: int =
         format_failures=_share(rows, ~pl.col("formatted")),
         ended=_share(rows, pl.col("finish_reason") == "stop"),
         tokens=cluster_interval(rows["num_tokens"].to_numpy(), rows["problem_id"].to_numpy()),
+        grading_timeouts=sum(map(is_timeout, rows["reason"])),
+        grading_failures=sum(map(is_failure, rows["reason"])),
     )
 
 

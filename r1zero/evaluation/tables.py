@@ -26,6 +26,7 @@ def as_object(summary: Summary) -> dict[str, Any]:
     row |= {f"maj@{k}": value for k, value in summary.majority_at.items()}
     row |= {outcome: summary.share(outcome) for outcome in OUTCOMES}
     row |= {"no_answer_found": summary.format_failures, "ended": summary.ended, "tokens": summary.tokens}
+    row |= {"grading_timeouts": summary.grading_timeouts, "grading_failures": summary.grading_failures}
     return row | {f"tokens_{outcome}": summary.tokens_of(outcome) for outcome in OUTCOMES}
 
 

@@ -19,6 +19,7 @@ def rollouts(*rows):
         "correct": [row[2] == "correct" for row in rows],
         "formatted": [row[2] in ("correct", "wrong") for row in rows],
         "extracted": [row[3] for row in rows],
+        "reason": ["" if row[2] == "correct" else "timed out" if row[3] == "9^9^9" else "other" for row in rows],
         "finish_reason": ["length" if row[2] == "truncated" else "stop" for row in rows],
         "num_tokens": [row[4] for row in rows],
     }
@@ -98,3 +99,9 @@ def test_a_question_missing_of_six_hundred_is_still_the_benchmark_but_not_many()
     almost = summarise("olympiad_bench", rollouts(*((f"p{n}", 0, "wrong", "1", 5) for n in range(674))), samples=1)
     fewer = summarise("math500", rollouts(*((f"p{n}", 0, "wrong", "1", 5) for n in range(490))), samples=1)
     assert incomplete([almost, fewer]) == {"math500": "490 of 500 questions"}
+
+
+def test_answers_that_ran_out_of_time_are_counted_and_wrong():
+    summary = summarise("x", rollouts(("a", 0, "correct", "1", 5), ("b", 0, "wrong", "9^9^9", 5)), samples=1)
+    assert (summary.grading_timeouts, summary.grading_failures) == (1, 0)
+    assert summary.accuracy.estimate == 0.5
