@@ -231,9 +231,23 @@ def _ratio(prediction: Shape, gold: Shape) -> float | None:
 def _subject(relation: Shape) -> str:
     """The variable of `1 < x < 2` or `x > 2`."""
     for item in relation.items:
-        if re.fullmatch(r"\\?[a-zA-Z]+", item.text):
-            return item.text
+        if re.fullmatch(r"\\?[a-zA-Z]+|\|\s*[a-zA-Z]\s*\|", item.text):
+            return item.text.strip("| ")
     return ""
+
+
+def _as_distance(relation: Shape) -> Shape | None:
+    """|x| < a as (-a, a), and |x| > a as what lies outside."""
+    found = re.fullmatch(r"\|\s*[a-zA-Z]\s*\|", relation.items[0].text)
+    if not found or len(relation.items) != 2 or relation.marks[0] not in _FLIPPED:
+        return None
+    sign, high = relation.marks[0], relation.items[1]
+    low, closed = Shape("leaf", f"-({high.text})"), "=" in sign
+    if sign[0] == "<":
+        return Shape("tuple", relation.text, (low, high), ("[", "]") if closed else ("(", ")"))
+    left = Shape("tuple", "", (Shape("leaf", "-\\infty"), low), ("(", "]" if closed else ")"))
+    right = Shape("tuple", "", (high, Shape("leaf", "\\infty")), ("[" if closed else "(", ")"))
+    return Shape("union", relation.text, (left, right))
 
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -250,6 +264,8 @@ def _as_region(shape: Shape) -> Shape | None:
         return Shape("union", shape.text, tuple(region for region in regions if region))
     if shape.kind != "relation":
         return None
+    if distance := _as_distance(shape):
+        return distance
     items, marks = shape.items, shape.marks
     infinite = Shape("leaf", "-\\infty"), Shape("leaf", "\\infty")
     is_name = [
@@ -289,6 +305,8 @@ def same_leaf(prediction: str, gold: str, rule: Rule = EXACT) -> bool:
     if decided or (decided is False and rule.tolerance is None and rule.relative is None):
         return decided
     if _LOOSE_SPACES.sub("", prediction) == _LOOSE_SPACES.sub("", gold):
+        return True
+    if plain_text(prediction) == plain_text(gold):
         return True
     if words.is_choice(gold) and words.choice(prediction):
         letter = words.choice(gold) or plain_text(gold).strip("(). ").upper()

@@ -180,6 +180,7 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _NEAR = re.compile(
+    r"^(?:the |an? )?(?:points?|origin|interval|set|vertex|ordered pair|coordinates)\s+(?=[(\[\\])|"
     r"^(?:approximately|about|roughly|around|exactly|equal to|only|\\text\s*\{\s*(?:approximately|about)\s*\})\s+",
     re.IGNORECASE,
 )

@@ -60,7 +60,7 @@ _WRAPPED = re.compile(
     r"(?P<value>.*?)\s*(?P<unit>(?:\\text\s*\{[^{}]*\}\s*(?:\^\s*\{?\s*-?\d\s*\}?\s*)?(?:/\s*|\\cdot\s*)?)+)", re.DOTALL
 )
 _PLAIN = re.compile(
-    r"(?P<value>.*?[\d)}\]%!])(?P<unit>(?:\s+|(?=[a-zA-Z]{2}))[a-zA-Z][a-zA-Z.'\-]*"
+    r"(?P<value>.*?(?:[\d)}\]%!]|\\pi))(?P<unit>(?:\s+|(?=[a-zA-Z]{2}))[a-zA-Z][a-zA-Z.'\-]*"
     r"(?:[\s/]+[a-zA-Z][a-zA-Z.'\-]*|\s*\^\s*\{?-?\d\}?|/\s*\w+)*)",
     re.DOTALL,
 )

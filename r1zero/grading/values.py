@@ -33,6 +33,8 @@ class _Contexts(threading.local):
 
 _CONTEXTS = _Contexts()
 
+_OF_INTEGERS = frozenset(["fact", "binom", "gcd", "lcm"])
+_STEPS = frozenset(["floor", "ceil", "mod"])  # compared at whole numbers where the names say so: n, k, m
 _TRIGONOMETRIC = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
 
 
@@ -301,12 +303,12 @@ _APPROXIMATE: dict[str, Any] = {
 }
 
 
-def points(variables: frozenset[str], *, whole: bool) -> Iterator[dict[str, Fraction]]:
-    """Values for the variables: positive ones, small ones, negative ones; whole numbers where floors ask for them."""
+def points(variables: frozenset[str], *, whole: bool = False, trials: int = 5) -> Iterator[dict[str, Fraction]]:
+    """Values for the variables: positive ones, small ones, negative ones; or whole numbers."""
     if not variables:
         yield {}
         return
-    for trial in range(12 if whole else 5):
+    for trial in range(trials):
         yield {name: _drawn(name, trial, whole) for name in variables}
 
 
@@ -342,11 +344,17 @@ def same_value(a: Node, b: Node) -> bool:
     if "infinity" in operations:
         return _infinite(a) == _infinite(b) != 0
     variables = names(a) | names(b)
-    whole = bool(operations & {"floor", "ceil", "mod", "fact", "binom", "gcd", "lcm"})
+    whole = bool(operations & _OF_INTEGERS) or (
+        bool(operations & _STEPS) and all(n[0] in "abjkmnpqKMN" for n in variables)
+    )
+    trials = 12 if operations & (_OF_INTEGERS | _STEPS) else 5
     readings: list[dict[str, bool]] = [{}]
     if "log" in operations and not variables & {"log"}:
         readings.append({"common_log": True})
-    return any(_same_at_points(a, b, variables, whole, "i" in operations, reading) for reading in readings)
+    return any(
+        _same_at_points(a, b, list(points(variables, whole=whole, trials=trials)), "i" in operations, reading)
+        for reading in readings
+    )
 
 
 def _infinite(node: Node) -> int:
@@ -357,10 +365,10 @@ def _infinite(node: Node) -> int:
 
 
 def _same_at_points(
-    a: Node, b: Node, variables: frozenset[str], whole: bool, complex_meant: bool, reading: dict[str, bool]
+    a: Node, b: Node, places: list[dict[str, Fraction]], complex_meant: bool, reading: dict[str, bool]
 ) -> bool:
     compared, skipped = 0, []
-    for point in points(variables, whole=whole):
+    for point in places:
         try:
             value_a, value_b = approximate(a, point, **reading), approximate(b, point, **reading)
         except UndefinedError:
@@ -416,7 +424,7 @@ def ratio_at_points(a: Node, b: Node) -> float | None:
     """
     variables = names(a) | names(b)
     found = None
-    for point in points(variables, whole=False):
+    for point in points(variables):
         try:
             value_a, value_b = approximate(a, point), approximate(b, point)
         except UndefinedError:

@@ -14,6 +14,7 @@ SPELLED = {
     **{f"{tens}-{unit}": 10 * t + u for t, tens in enumerate(_TENS.split(), start=2)
        for u, unit in enumerate(_SMALL.split()[1:10], start=1)},
 }  # fmt: skip
+SPELLED |= {"a dozen": 12, "dozen": 12, "half a dozen": 6, "a hundred": 100, "a thousand": 1000}
 SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 _MONTHS = [
