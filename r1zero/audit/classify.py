@@ -177,14 +177,14 @@ def classify(loss: LossUnderAudit, group_size: int, max_tokens: int) -> Classifi
     name = next((name for name in DENOMINATORS if name in fitting), "mixed")
     alone = replace(base, lengths_PG=doubled(base.lengths_PG, ((0, 0),)))
     of_alone = float(_ratios(loss, base, alone)[0])
-    denominator = DENOMINATORS.get(name)
+    expected_alone = DENOMINATORS[name](base, 0) / DENOMINATORS[name](alone, 0) if name in DENOMINATORS else of_alone
     return Classification(
         name=name,
         uses_max_tokens=abs(of_limit - 0.5) < TOLERANCE,
         averages_step=abs(of_step - 0.5) < TOLERANCE,
         split_factor=of_split,
         uniform=_is_uniform(loss, base),
-        alone_factor=of_alone * denominator(alone, 0) / denominator(base, 0) if denominator is not None else 1.0,
+        alone_factor=of_alone / expected_alone,
         reactions=(
             *reactions,
             Reaction("own length x2, no other's", of_alone, math.nan),

@@ -23,12 +23,17 @@ class EqualReward:
 
 
 def equal_reward(arms: Sequence[Arm]) -> EqualReward | None:
-    """Tokens per response when the running mean of training reward first reaches the best level that all arms reach."""
+    """Tokens per response when the running mean of training reward first reaches the best level that all arms reach.
+
+    Running means over fewer than SMOOTHING steps do not count, unless the run is that short: one lucky first step is no
+    level reached.
+    """
     curves = {arm.label: (_smooth_mean(arm, "reward/mean"), _smooth_mean(arm, "response/tokens_mean")) for arm in arms}
     if any(reward.size == 0 or tokens.size != reward.size for reward, tokens in curves.values()):
         return None
-    level = min(float(reward.max()) for reward, _ in curves.values())
-    reached = {label: int(np.argmax(reward >= level)) for label, (reward, _) in curves.items()}
+    start = min(SMOOTHING, *(reward.size for reward, _ in curves.values())) - 1
+    level = min(float(reward[start:].max()) for reward, _ in curves.values())
+    reached = {label: start + int(np.argmax(reward[start:] >= level)) for label, (reward, _) in curves.items()}
     tokens = {label: float(curves[label][1][index]) for label, index in reached.items()}
     return EqualReward(level, {label: index + 1 for label, index in reached.items()}, tokens)
 

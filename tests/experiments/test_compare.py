@@ -140,18 +140,23 @@ def test_lost_evaluation_parts_move_the_comparison_to_an_earlier_step(fake_run):
 
 
 def test_tokens_at_equal_reward_by_hand(fake_run):
-    """Rewards .2, .6 (running mean .4) and .4 at once: the level both reach is .4, at step 2 and step 1."""
+    """Means over 5 steps, of which there are two: .25, .45 and .25, .15.  Both reach .25, at step 5.
+
+    That b begins with 1 does not count: a mean over a single step reaches anything.
+    """
     runs = []
-    for name, settings, rewards, tokens in [("a", {}, (0.2, 0.6), (100, 140)), ("b", GRPO, (0.4, 0.4), (90, 80))]:
-        run = fake_run(name, settings, steps=2, every=2, problems=4)
+    a = ((0.0, 0.0, 0.25, 0.5, 0.5, 1.0), (100, 100, 100, 100, 150, 200))
+    b = ((1.0, 0.0, 0.0, 0.0, 0.25, 0.5), (90, 90, 90, 90, 40, 40))
+    for name, settings, (rewards, tokens) in [("a", {}, a), ("b", GRPO, b)]:
+        run = fake_run(name, settings, steps=6, every=6, problems=4)
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         for row, reward, length in zip(rows[1:], rewards, tokens, strict=True):
             row |= {"reward/mean": reward, "response/tokens_mean": length}
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         runs.append(run)
     equal = compare(runs).equal_reward
-    assert equal is not None and equal.level == pytest.approx(0.4)
-    assert equal.steps == {"a": 2, "b": 1} and equal.tokens == {"a": 120.0, "b": 90.0}
+    assert equal is not None and equal.level == pytest.approx(0.25)
+    assert equal.steps == {"a": 5, "b": 5} and equal.tokens == {"a": 110.0, "b": 80.0}
 
 
 def test_differently_defined_rewards_have_no_equal_level(fake_run):

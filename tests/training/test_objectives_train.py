@@ -110,7 +110,7 @@ def test_shadows_do_not_change_the_run(tmp_path, base):
     assert [row["learner/loss"] for row in plain.metrics[1:]] == [row["learner/loss"] for row in shadowed.metrics[1:]]
 
 
-def test_the_entropy_bonus_rises_below_its_target_and_slows_the_fall_of_entropy(tmp_path, base):
+def test_the_entropy_bonus_rises_while_entropy_is_below_its_target(tmp_path, base):
     settings = {"steps": 6, "objective.entropy_target": 9.0}  # more than the vocabulary has: always below
     run = train(config_for(tmp_path, base, **settings))
     bonuses = [row["policy/entropy_bonus"] for row in run.metrics[1:]]
