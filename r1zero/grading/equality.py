@@ -50,6 +50,8 @@ def same(prediction: Shape, gold: Shape, rule: Rule = EXACT) -> bool:
         return _same_relation(prediction, gold, rule)
     if prediction.kind == "list" and gold.kind in ("tuple", "union") and (union := _as_region(prediction)):
         prediction = union
+    if gold.kind == "list" and prediction.kind in ("tuple", "union") and (union := _as_region(gold)):
+        gold = union
     if prediction.kind == gold.kind:
         return _SAME_KIND[gold.kind](prediction, gold, rule)
     return _same_across_kinds(prediction, gold, rule)
@@ -353,7 +355,7 @@ def _same_time(prediction: str, gold: str) -> bool | None:
 
 def _same_ratio(prediction: str, gold: str) -> bool:
     """1:2 is 2:4, and 1/2 where it stands for two parts."""
-    sides = [[part.strip() for part in plain_text(text).split(":")] for text in (prediction, gold)]
+    sides = [[part.strip() for part in re.split(r":|\bto\b", plain_text(text))] for text in (prediction, gold)]
     try:
         a, b = ([_formula(part) for part in side] for side in sides)
         if len(a) == len(b) > 1:

@@ -171,7 +171,7 @@ def _without_unit(text: str, unit: str) -> str:
 
 _LEAD = re.compile(
     r"^(?:(?:so|thus|therefore|hence|then|finally|and|we (?:get|have|find|obtain))\b[, ]*)*"
-    r"(?:(?:the|my|our|its|their|a)\s+)?"
+    r"(?:(?:the|my|our|its|their|a|it|this|that)\s+)?"
     r"(?:(?:final|correct|right|exact|required|desired|simplified|total|only|possible)\s+)*"
     r"(?:answer|result|value|values|solution|solutions|option|choice|sum|product|area|length|number|probability|total|"
     r"perimeter|volume|equation|range|domain|ratio|cost|price|remainder|vertex|interval|set|expression|coordinates|point)?"

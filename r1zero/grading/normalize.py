@@ -294,7 +294,7 @@ def unwrap(text: str) -> str:
     """
     while True:
         before = text
-        text = text.strip()
+        text = text.strip().removesuffix("\\\\").rstrip()
         if text and text[-1] in ".,;:!" and not text.endswith(("\\,", "\\;", "\\:", "\\!")):
             text = _without_final_mark(text)
         for opening, closing in _DELIMITERS:

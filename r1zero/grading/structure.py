@@ -280,8 +280,8 @@ def _plus_minus(text: str) -> Shape | None:
 
 
 _LABEL = re.compile(
-    r"(?:\\angle\s*)?(?:\\text\s*\{[^{}]*\}|\\?[a-zA-Z]+(?:\s[a-zA-Z]+)*)\s*(?:_\s*(?:\{[^{}]*\}|\w|\\[a-z]+))?\s*'*"
-    r"\s*(?:\([a-zA-Z](?:\s*,\s*[a-zA-Z])*\))?"
+    r"\|[a-zA-Z]\||(?:\\angle\s*)?(?:\\text\s*\{[^{}]*\}|\\?[a-zA-Z]+(?:\s[a-zA-Z]+)*)\s*(?:_\s*(?:\{[^{}]*\}|\w|\\[a-z]+))?\s*'*"
+    r"\s*(?:\^\s*\{?-1\}?\s*(?=\())?(?:\([a-zA-Z](?:\s*,\s*[a-zA-Z])*\))?"
 )
 _NOT_LABELS = re.compile(r"\\(?:sqrt|sin|cos|tan|ln|log|frac|pi|binom|cot|sec|csc)(?![a-zA-Z])")
 _TUPLE_LABEL = re.compile(r"[(\[]\s*[a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z](?:_\{?\w+\}?)?)+\s*[)\]]")

@@ -44,7 +44,7 @@ _NAMED_DATE = re.compile(
     r"(?P<month2>[a-z]+)\.? (?P<day2>\d{1,2})(?:st|nd|rd|th)?)(?:,? (?P<year>\d{4}))?"
 )
 _CHOICE = re.compile(
-    r"(?:(?:the )?(?:answer|option|choice|correct (?:answer|option|choice))(?: is)?:? *)?"
+    r"(?i:(?:the )?(?:answer|option|choice|correct (?:answer|option|choice))(?: is)?:? *)?"
     r"(?:\((?P<round>[A-Ja-j])\)|\[(?P<square>[A-J])\]|(?P<bare>[A-J]))(?P<rest>$|[.):]\s*.*$|\s+.*$|(?<=\))~?.*$)",
     re.DOTALL,
 )
