@@ -6,6 +6,7 @@ Letters: N tokens of a packed row, M response tokens, B responses, T tokens of t
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -156,16 +157,18 @@ class Learner:
         Fills in `old_logprobs` and `entropies`, `reference_logprobs` where there is a reference, `values` where there
         is a value head.
         """
-        scored = []
-        for group in groups:
-            rows: dict[str, Any] = {}
-            for batch in microbatches([group], self.config.tokens_per_microbatch):
-                packed = pack([piece.tree for piece in batch], self.policy.device)
-                lengths = [len(ids) for piece in batch for ids in piece.responses]
-                for name, values_M in self._scores(packed).items():
-                    rows[name] = rows.get(name, ()) + tuple(tuple(part.tolist()) for part in values_M.split(lengths))
-            scored.append(replace(group, **rows))
-        return scored
+        rows: dict[str, Any] = {}  # a number a token, of all responses in order
+        for batch in microbatches(groups, self.config.tokens_per_microbatch):
+            packed = pack([piece.tree for piece in batch], self.policy.device)
+            ends = list(itertools.accumulate((len(ids) for piece in batch for ids in piece.responses), initial=0))
+            for name, values_M in self._scores(packed).items():
+                values = values_M.tolist()
+                rows.setdefault(name, []).extend(tuple(values[a:b]) for a, b in itertools.pairwise(ends))
+        places = list(itertools.accumulate((len(group.responses) for group in groups), initial=0))
+        return [
+            replace(group, **{name: tuple(values[a:b]) for name, values in rows.items()})
+            for group, (a, b) in zip(groups, itertools.pairwise(places), strict=True)
+        ]
 
     def refresh_reference(self) -> None:
         """Make the reference a copy of the policy as it is."""
@@ -364,10 +367,10 @@ def _credit(value: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _in_shadow(tokens: TokenBatch, batch: list[Group], place: int) -> TokenBatch:
-    """The same tokens with the advantages and weights of another objective."""
+    """The same tokens with the advantages and weights of another objective, all of which it learns from."""
     credits = [row[place] for group in batch for row in group.shadow_credits or ()]
     table_B2 = torch.tensor(credits, dtype=tokens.weights_B.dtype, device=tokens.weights_B.device)
-    return replace(tokens, advantages_BT=table_B2[:, :1], weights_B=table_B2[:, 1])
+    return replace(tokens, advantages_BT=table_B2[:, :1], weights_B=table_B2[:, 1], learns_BT=None)
 
 
 def _value_head(head: Head) -> torch.nn.Linear:

@@ -225,8 +225,10 @@ class Trainer:
         they computed.
         """
         config, started = self.config, time.perf_counter()
-        objective = self.objective.at((step - 1) / max(config.steps - 1, 1))
-        shadows = self.shadows if step % config.objective.shadow_every == 0 or step == 1 else {}
+        progress = (step - 1) / max(config.steps - 1, 1)
+        objective = self.objective.at(progress)
+        looked_at = step % config.objective.shadow_every == 0 or step == 1
+        shadows = {name: shadow.at(progress) for name, shadow in self.shadows.items()} if looked_at else {}
         losses = {name: shadow.loss for name, shadow in shadows.items()}
         bonus = self.entropy.bonus if objective.needs_entropy else None
         groups = [as_group(group, masked=objective.overlong == "mask") for group in rollouts_PG]

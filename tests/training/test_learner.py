@@ -116,6 +116,19 @@ def test_scored_log_probabilities_make_the_ratio_one(policy):
     assert max(seen) < 1e-5
 
 
+@pytest.mark.parametrize("budget", [1, 13, 40, 10_000])
+def test_scores_are_those_of_each_response_alone_however_they_are_packed(policy, budget):
+    groups = groups_of()
+    learner = Learner(policy, replace(CONFIG, tokens_per_microbatch=budget), num_updates=1, with_values=True)
+    scored = learner.score(groups)
+    for group, found in zip(groups, scored, strict=True):
+        for row in range(len(group.responses)):
+            (alone,) = Learner(policy, CONFIG, num_updates=1, with_values=True).score([group.keep([row])])
+            for name in ("old_logprobs", "entropies", "values"):
+                assert getattr(found, name)[row] == pytest.approx(getattr(alone, name)[0], abs=1e-5)
+    assert learner.score([]) == []
+
+
 def test_the_clip_acts_on_the_second_update_of_a_rollout(policy):
     learner = Learner(policy, replace(CONFIG, lr=0.05), num_updates=2)
     groups = learner.score(weighed_groups("grpo"))
