@@ -73,6 +73,16 @@ def gather(ask_round: AskRound, wanted: int, config: GroupsConfig, *, step: int)
             len(asked.rollouts_PG),
             _tokens(asked.rollouts_PG),
         )
+    elif len(rounds) > 1 or len(mixed) < len(asked.rollouts_PG):
+        log.info(
+            "step %d: learning from %d of %d groups asked in %d rounds; %d of %d tokens set aside",
+            step,
+            len(mixed),
+            len(asked.rollouts_PG),
+            len(rounds),
+            _tokens(asked.rollouts_PG) - _tokens([asked.rollouts_PG[p] for p in mixed]),
+            _tokens(asked.rollouts_PG),
+        )
     chosen = set(mixed)
     learned = [group for p, group in enumerate(asked.rollouts_PG) if p in chosen]
     set_aside = [group for p, group in enumerate(asked.rollouts_PG) if p not in chosen]

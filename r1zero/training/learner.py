@@ -164,11 +164,12 @@ class Learner:
             for name, values_M in self._scores(packed).items():
                 values = values_M.tolist()
                 rows.setdefault(name, []).extend(tuple(values[a:b]) for a, b in itertools.pairwise(ends))
-        places = list(itertools.accumulate((len(group.responses) for group in groups), initial=0))
-        return [
-            replace(group, **{name: tuple(values[a:b]) for name, values in rows.items()})
-            for group, (a, b) in zip(groups, itertools.pairwise(places), strict=True)
-        ]
+        scored, done = [], 0
+        for group in groups:
+            own: dict[str, Any] = {name: tuple(row[done : done + len(group.responses)]) for name, row in rows.items()}
+            scored.append(replace(group, **own))
+            done += len(group.responses)
+        return scored
 
     def refresh_reference(self) -> None:
         """Make the reference a copy of the policy as it is."""

@@ -119,3 +119,14 @@ def test_settings_that_leave_nothing_are_refused():
         TrainConfig(responses_per_problem=1, groups=GroupsConfig(degenerate="refill"))
     with pytest.raises(ValueError, match="max_rounds=0"):
         GroupsConfig(max_rounds=0)
+
+
+def test_what_the_choice_of_groups_cost_is_logged_even_where_it_found_enough(caplog):
+    """Four groups of two responses of three tokens, two of them learned: 12 of 24 tokens set aside."""
+    with caplog.at_level(logging.INFO, logger="r1zero"):
+        gather(Asker([MIXED, WRONG, MIXED, RIGHT]), 2, GroupsConfig(degenerate="refill"), step=5)
+    assert caplog.messages == ["step 5: learning from 2 of 4 groups asked in 2 rounds; 12 of 24 tokens set aside"]
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="r1zero"):
+        gather(Asker([MIXED, MIXED]), 2, GroupsConfig(degenerate="refill"), step=5)
+    assert caplog.messages == []
