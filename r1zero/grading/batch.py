@@ -6,7 +6,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
@@ -110,11 +110,18 @@ def in_order(items: Iterable[T], function: Callable[[T], R], *, workers: int) ->
         for item in items:
             pending.append(threads.submit(function, item))
             if len(pending) >= 2 * workers:
-                yield pending.popleft().result()
+                yield _result(pending.popleft())
         while pending:
-            yield pending.popleft().result()
+            yield _result(pending.popleft())
     finally:
         threads.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for what is at work
+
+
+def _result(future: Future[R]) -> R:
+    """What it returns or raises.  Waits in short turns: a lock that is waited for without an end may outwait Ctrl-C."""
+    while not future.done():
+        wait([future], timeout=0.2)
+    return future.result()
 
 
 def chunks(

@@ -151,7 +151,7 @@ class Pool:
         return [process.process.pid for process in list(self._all)]
 
     def _begin(self) -> None:
-        self._owner, self._closed = os.getpid(), False
+        self._owner, self._closed, self._told = os.getpid(), False, False
         self._slots = threading.Semaphore(self.size)
         self._lock: threading.Lock = threading.Lock()
         self._idle: list[Process] = []  # the last is the warmest
@@ -198,7 +198,9 @@ class Pool:
             c = self.counts
             late, failed = is_timeout(reply.fault), is_failure(reply.fault)
             self.counts = Counts(c.requests + 1, c.timeouts + late, c.failures + failed)
-        if reply.fault.startswith(NOT_STARTED):
+            first = reply.fault.startswith(NOT_STARTED) and not (self._closed or self._told)
+            self._told |= first
+        if first:
             log.warning("%s", reply.fault)
 
 
