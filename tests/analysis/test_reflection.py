@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+import re
 from itertools import pairwise
 
 import pytest
 
-from r1zero.analysis.reflection import POOLS, CuePool, count_cues, cue_counts, find_cues, has_cue, load_pool
+from r1zero.analysis.reflection import POOLS, CuePool, Span, count_cues, cue_counts, find_cues, has_cue, load_pool
 
 
 def test_the_published_pools_have_their_published_sizes_and_differ_as_published():
@@ -77,3 +79,60 @@ def test_a_pool_without_cues_finds_nothing():
 def test_a_long_hostile_text_is_scanned_in_linear_work():
     """A text of spaces and near-misses: a backtracking pattern would not come back."""
     assert count_cues(("go over" + " " * 50 + "the step ") * 2000) == 0
+
+
+def cue_by_cue(text, pool):
+    """The definition, a cue and a place at a time: from left to right the longest cue that fits, then on behind it."""
+    found, place = [], 0
+    while place < len(text):
+        ends = {cue: end_of(cue, text, place) for cue in pool.cues}
+        if any(ends.values()):
+            cue = max(
+                (cue for cue in pool.cues if ends[cue]), key=lambda cue: len(cue.strip("*"))
+            )  # the first of equals
+            found.append(Span(place, ends[cue], cue))
+            place = ends[cue]
+        else:
+            place += 1
+    return found
+
+
+def end_of(cue, text, place):
+    """Where the cue ends that starts here; 0 where none does."""
+    if not cue.startswith("*") and place and re.match(r"\w", text[place - 1]):
+        return 0
+    for word in (words := cue.strip("*").split()):
+        if text[place : place + len(word)].lower().replace("’", "'") != word.lower():
+            return 0
+        place += len(word)
+        if word is not words[-1]:
+            rest = text[place:].lstrip()
+            if len(rest) == len(text[place:]):
+                return 0
+            place = len(text) - len(rest)
+    if cue.endswith("*"):
+        while not cue.startswith("*") and place < len(text) and re.match(r"\w", text[place]):
+            place += 1
+        return place
+    return 0 if place < len(text) and re.match(r"\w", text[place]) else place
+
+
+MIXED_POOL = CuePool("mixed", ("wait", "*ait a*", "wait a bit", "'tis", "a.b*", "*a*", "$x", "Re-think"))
+
+
+@pytest.mark.parametrize("pool", [*POOLS.values(), MIXED_POOL], ids=lambda pool: pool.name)
+def test_cues_are_those_found_cue_by_cue_and_place_by_place(pool):
+    rng = random.Random(0)
+    pieces = [cue.strip("*") for cue in (*POOLS["extended"].cues, *MIXED_POOL.cues)] + [
+        " ",
+        "\n",
+        "s",
+        "ing",
+        "’",
+        ".",
+        "X",
+    ]
+    for _ in range(150):
+        text = "".join(rng.choice(pieces) + rng.choice(("", " ", " ")) for _ in range(rng.randint(1, 12)))
+        text = rng.choice((text, text.upper(), text.replace("'", "’")))
+        assert find_cues(text, pool) == cue_by_cue(text, pool), text
