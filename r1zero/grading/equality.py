@@ -18,9 +18,10 @@ from r1zero.grading.exact import exact_equal, plain_value
 from r1zero.grading.formula import Node, UnreadableError, parse
 from r1zero.grading.guards import TooCostlyError
 from r1zero.grading.normalize import plain_text, unwrap
-from r1zero.grading.structure import Shape, label, without
+from r1zero.grading.regions import as_region, subject
+from r1zero.grading.structure import Shape, label
 from r1zero.grading.units import split_unit
-from r1zero.grading.values import UndefinedError, decimal, names, ratio_at_points, same_value
+from r1zero.grading.values import UndefinedError, decimal, names, ratio_at_points, renamed, same_value
 
 _LOOSE_SPACES = re.compile(r"(?<!\d) | (?!\d)")  # 4 2 is not 42
 
@@ -48,9 +49,9 @@ def same(prediction: Shape, gold: Shape, rule: Rule = EXACT) -> bool:
         return True
     if prediction.kind == "relation" or gold.kind == "relation":
         return _same_relation(prediction, gold, rule)
-    if prediction.kind == "list" and gold.kind in ("tuple", "union") and (union := _as_region(prediction)):
+    if prediction.kind == "list" and gold.kind in ("tuple", "union") and (union := as_region(prediction)):
         prediction = union
-    if gold.kind == "list" and prediction.kind in ("tuple", "union") and (union := _as_region(gold)):
+    if gold.kind == "list" and prediction.kind in ("tuple", "union") and (union := as_region(gold)):
         gold = union
     if prediction.kind == gold.kind:
         return _SAME_KIND[gold.kind](prediction, gold, rule)
@@ -157,9 +158,9 @@ def _same_relation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
         return _same_approximation(prediction, gold, rule)
     if prediction.kind == gold.kind and set(prediction.marks + gold.marks) == {"="}:
         return _same_equation(prediction, gold, rule)
-    regions = _as_region(prediction), _as_region(gold)
+    regions = as_region(prediction), as_region(gold)
     if all(regions):
-        if prediction.kind == gold.kind == "relation" and _subject(prediction) != _subject(gold):
+        if prediction.kind == gold.kind == "relation" and subject(prediction) != subject(gold):
             return False
         return same(regions[0], regions[1], rule)  # type: ignore[arg-type]
     if prediction.kind == gold.kind:
@@ -199,10 +200,21 @@ def _same_equation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
         functions = {name.partition("(")[0] for name in called}
         if called[0] == called[1] or functions == {"y", "f"}:
             return same(prediction.items[-1], gold.items[-1], rule)
+        if len(functions) == 1 and "" not in (variables := [name.partition("(")[2].strip(")") for name in called]):
+            return _same_function(prediction.items[-1].text, gold.items[-1].text, *variables)
     if len(prediction.items) != 2 or len(gold.items) != 2:
         return False
     ratio = _ratio(prediction, gold)
     return ratio is not None and ratio != 0
+
+
+def _same_function(prediction: str, gold: str, variable: str, wanted_variable: str) -> bool:
+    """f(t) = 1/t is f(x) = 1/x."""
+    try:
+        a, b = _formula(prediction), _formula(gold)
+        return wanted_variable not in names(a) and same_value(renamed(a, variable, wanted_variable), b)
+    except (UnreadableError, UndefinedError, TooCostlyError):
+        return False
 
 
 def _same_inequality(prediction: Shape, gold: Shape) -> bool:
@@ -228,65 +240,6 @@ def _ratio(prediction: Shape, gold: Shape) -> float | None:
         return ratio_at_points(a, b)
     except (UnreadableError, UndefinedError, TooCostlyError):
         return None
-
-
-def _subject(relation: Shape) -> str:
-    """The variable of `1 < x < 2` or `x > 2`."""
-    for item in relation.items:
-        if re.fullmatch(r"\\?[a-zA-Z]+|\|\s*[a-zA-Z]\s*\|", item.text):
-            return item.text.strip("| ")
-    return ""
-
-
-def _as_distance(relation: Shape) -> Shape | None:
-    """|x| < a as (-a, a), and |x| > a as what lies outside."""
-    found = re.fullmatch(r"\|\s*[a-zA-Z]\s*\|", relation.items[0].text)
-    if not found or len(relation.items) != 2 or relation.marks[0] not in _FLIPPED:
-        return None
-    sign, high = relation.marks[0], relation.items[1]
-    low, closed = Shape("leaf", f"-({high.text})"), "=" in sign
-    if sign[0] == "<":
-        return Shape("tuple", relation.text, (low, high), ("[", "]") if closed else ("(", ")"))
-    left = Shape("tuple", "", (Shape("leaf", "-\\infty"), low), ("(", "]" if closed else ")"))
-    right = Shape("tuple", "", (high, Shape("leaf", "\\infty")), ("[" if closed else "(", ")"))
-    return Shape("union", relation.text, (left, right))
-
-
-_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-
-
-def _as_region(shape: Shape) -> Shape | None:
-    """The interval or union that an inequality of one variable means; intervals and unions stand for themselves."""
-    if shape.kind in ("tuple", "union"):
-        return shape
-    if shape.kind == "list" and all(item.kind in ("relation", "tuple") for item in shape.items):
-        regions = [_as_region(item) for item in shape.items]
-        if not all(regions) or len({_subject(item) for item in shape.items if item.kind == "relation"}) > 1:
-            return None
-        return Shape("union", shape.text, tuple(region for region in regions if region))
-    if shape.kind != "relation":
-        return None
-    if distance := _as_distance(shape):
-        return distance
-    items, marks = shape.items, shape.marks
-    infinite = Shape("leaf", "-\\infty"), Shape("leaf", "\\infty")
-    is_name = [
-        re.fullmatch(r"\\?[a-zA-Z]+", item.text) is not None and item.text not in ("\\infty", "e") for item in items
-    ]
-    if len(items) == 2 and marks[0] in _FLIPPED and is_name in ([True, False], [False, True]):
-        sign, bound = (marks[0], items[1]) if is_name[0] else (_FLIPPED[marks[0]], items[0])
-        closed = "=" in sign
-        if sign[0] == ">":
-            return Shape("tuple", shape.text, (bound, infinite[1]), ("[" if closed else "(", ")"))
-        return Shape("tuple", shape.text, (infinite[0], bound), ("(", "]" if closed else ")"))
-    if len(items) == 2 and marks == ("!=",) and is_name == [True, False]:
-        return without((items[1],), shape.text)
-    if len(items) == 3 and is_name == [False, True, False] and {mark[0] for mark in marks} in ({"<"}, {">"}):
-        low, high = (items[0], items[2]) if marks[0][0] == "<" else (items[2], items[0])
-        signs = marks if marks[0][0] == "<" else marks[::-1]
-        brackets = ("[" if "=" in signs[0] else "(", "]" if "=" in signs[1] else ")")
-        return Shape("tuple", shape.text, (low, high), brackets)
-    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -332,9 +285,16 @@ def _same_words(prediction: str, gold: str) -> bool:
             return True
     if (when := _same_time(prediction, gold)) is not None:
         return when
-    spelled, _, rest = plain_text(prediction).partition(" ")
-    number = words.spelled_number(spelled)
-    return number is not None and bool(rest) and rest not in words.SCALES and same_leaf(f"{number} {rest}", gold)
+    for text, other in ((prediction, gold), (gold, prediction)):
+        if (share := words.spelled_share(text)) is not None:
+            return plain_value(split_unit(other)[0]) == share or words.spelled_share(other) == share
+        if infinity := words.infinite(text):
+            return (words.infinite(other) or other.removeprefix("+").strip()) == infinity
+        spelled, _, rest = plain_text(text).partition(" ")
+        number = words.spelled_number(spelled)
+        if number is not None and rest and rest not in words.SCALES and not words.is_wordy(other):
+            return same_leaf(f"{number} {rest}", other)
+    return False
 
 
 def _same_time(prediction: str, gold: str) -> bool | None:
@@ -350,11 +310,16 @@ def _same_time(prediction: str, gold: str) -> bool | None:
     if said_time is None:
         return False
     known = time[1] and said_time[1]
-    return said_time[0] == time[0] if known else (said_time[0] - time[0]) % 720 == 0
+    return said_time[0] == time[0] if known else (said_time[0] - time[0]) % 43200 == 0
+
+
+_FACE = re.compile(r"\d{1,2}(?::\d{2}){1,2}")
 
 
 def _same_ratio(prediction: str, gold: str) -> bool:
-    """1:2 is 2:4, and 1/2 where it stands for two parts."""
+    """1:2 is 2:4, and 1/2 where it stands for two parts; 5:00 is a time or a score and only itself."""
+    if _FACE.fullmatch(prediction) and _FACE.fullmatch(gold):
+        return [int(part) for part in prediction.split(":")] == [int(part) for part in gold.split(":")]
     sides = [[part.strip() for part in re.split(r":|\bto\b", plain_text(text))] for text in (prediction, gold)]
     try:
         a, b = ([_formula(part) for part in side] for side in sides)
@@ -380,6 +345,8 @@ def _same_quantity(prediction: str, gold: str, rule: Rule) -> bool:
         if unit.powers != wanted_unit.powers:
             return _same_formula(prediction, gold, rule)
         scale, wanted_scale = scale * unit.factor, wanted_scale * wanted_unit.factor
+    if unit is None and "%" in value and (counted := plain_value(wanted)) is not None and rule is EXACT:
+        return _same_share(value, counted)
     if _same_scaled(value, scale, wanted, wanted_scale, rule):
         return True
     if unit is not None and unit.powers == (("angle", 1),) and wanted_unit is None:
@@ -398,6 +365,15 @@ def _same_scaled(value: str, scale: Fraction, wanted: str, wanted_scale: Fractio
             return decided
         return _same_formula(value, wanted, rule)
     return _same_formula(f"({value}) * {scale}", f"({wanted}) * {wanted_scale}", rule)
+
+
+def _same_share(value: str, gold: Fraction) -> bool:
+    """50 % against a bare number: 0.5, or 50 where percent was asked for; not 5000 % for 50, nor 0.5 % for 0.5."""
+    bare = plain_value(re.sub(r"\s*\\?%$", "", value))
+    if bare is None:
+        return False
+    is_count, is_share = abs(gold) >= 1, abs(gold) <= 1 or gold.denominator != 1
+    return (is_count and bare == gold) or (is_share and bare / 100 == gold)
 
 
 def _same_percentage(value: str, wanted: str, rule: Rule) -> bool:

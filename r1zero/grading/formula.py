@@ -32,97 +32,20 @@ class Node:
     name: str = ""
 
 
-FUNCTIONS = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arccot",
-        "arcsec",
-        "arccsc",
-        "sinh",
-        "cosh",
-        "tanh",
-        "coth",
-        "ln",
-        "log",
-        "lg",
-        "exp",
-        "abs",
-        "sqrt",
-        "cbrt",
-        "floor",
-        "ceil",
-        "max",
-        "min",
-        "gcd",
-        "lcm",
-        "det",
-        "sgn",
-        "Re",
-        "Im",
-        "asin",
-        "acos",
-        "atan",
-        "fact",
-        "binom",
-        "mod",
-        "root",
-    ]
-)
+FUNCTIONS = frozenset([
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc", "sinh",
+    "cosh", "tanh", "coth", "ln", "log", "lg", "exp", "abs", "sqrt", "cbrt", "floor", "ceil", "max", "min", "gcd",
+    "lcm", "det", "sgn", "Re", "Im", "asin", "acos", "atan", "fact", "binom", "mod", "root"
+])  # fmt: skip
 _PLAIN_WORDS = {"sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos",
                 "atan", "sinh", "cosh", "tanh", "ln", "log", "lg", "exp", "abs", "floor", "ceil", "max", "min", "gcd",
                 "lcm", "binom", "pi", "infinity", "infty", "inf", "theta", "alpha", "beta", "gamma", "lambda", "phi",
                 "omega", "sigma", "degrees", "degree", "deg", "choose", "mod"}  # fmt: skip
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Xi",
-        "Pi",
-        "Sigma",
-        "Upsilon",
-        "Phi",
-        "Psi",
-        "Omega",
-        "hbar",
-        "ell",
-        "partial",
-        "nabla",
-        "odot",
-        "oplus",
-    ]
-)
+_GREEK = frozenset([
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
+    "xi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi",
+    "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "partial", "nabla", "odot", "oplus"
+])  # fmt: skip
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?!\d)(?:\.\d+)?|\d+\.?\d*|\.\d+"
 _TOKEN = re.compile(
     rf"""(?P<space>\s+) | (?P<number>(?:{_NUMBER})(?:[eE][+-]?\d+(?![\d.a-zA-Z]))?)
@@ -403,10 +326,24 @@ class _Reader:
             subscript += self.take()
         if not subscript and name in ("e", "i"):
             return Node("constant", name=name)
+        if name == "C" and not subscript and self.peek() == "(" and (chosen := self.chosen()):
+            return chosen
         if self.peek() == "(" and self.peek(1) == "0" and self.peek(2) == ")":  # I(0), f(0): one value, not I times 0
             self.at += 3
             subscript += "(0)"
         return Node("name", name=f"{name}_{subscript}" if subscript else name)
+
+    def chosen(self) -> Node | None:
+        """C(n, k), the binomial coefficient; None where the bracket holds no pair."""
+        start = self.at
+        try:
+            pair = self.listed()
+        except UnreadableError:
+            pair = ()
+        if len(pair) == 2:
+            return Node("binom", pair)
+        self.at = start
+        return None
 
     def subscript(self) -> str:
         if self.peek() != "{":

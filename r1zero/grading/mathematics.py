@@ -139,6 +139,7 @@ def _same_reading(prediction: str, gold: str, rule: Rule, unit: str) -> bool:
     if (
         (number := _number_in_words(prediction))
         and not cents
+        and not ("%" in gold and "%" not in number)
         and plain_value(re.sub(r"\s*\\?%$", "", gold)) is not None
     ):
         candidates.append(number)

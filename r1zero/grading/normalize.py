@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from r1zero.grading.repeating import with_overline
+
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-", strict=True))
 _FRACTIONS = {
@@ -141,6 +143,11 @@ _CHARACTERS = {
     "；": ";",
     "、": ",",
     "ℏ": "\\hbar ",
+    "¢": " cents",
+    "∶": ":",
+    "✓": " ",
+    "✔": " ",
+    "∎": " ",
 }
 _TABLE: dict[str, str] = {
     **{c: f"\\{name} " for c, name in _GREEK.items()},
@@ -158,7 +165,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPACING = re.compile(r"\\(?:[,;:> ]|quad(?![a-zA-Z])|qquad(?![a-zA-Z])|hspace\*?\{[^{}]*\}|hfill(?![a-zA-Z]))|~")
 _LOOKS = re.compile(
     r"\\(?:left|right|bigl?|bigr|Bigl?|Bigr|biggl?|biggr|Biggl?|Biggr|displaystyle|textstyle|limits|nolimits|rm|bf|it|"
-    r"boldsymbol|mathstrut|phantom\{[^{}]*\}|boldmath|centering|large|Large|small|tiny|normalsize|protect)(?![a-zA-Z])"
+    r"boldsymbol|mathstrut|phantom\{[^{}]*\}|boldmath|centering|large|Large|small|tiny|normalsize|protect|checkmark|"
+    r"blacksquare|qed)(?![a-zA-Z])|\\(?:text)?color\s*\{[a-zA-Z]*\}"
 )
 _INVISIBLE_DELIMITER = re.compile(r"\\(?:left|right)\s*\.")
 _WORDY = re.compile(r"\\(?:textbf|textit|textrm|textsf|texttt|textnormal|textup|emph|mbox|hbox|text|bold|mathtt|mathsf|"
@@ -230,6 +238,11 @@ _PERCENT = re.compile(r"(?<=[\d})$])\s*(?:\\text\{\s*)?\bper\s?cent(?:age)?\b(?:
 _SPACES = re.compile(r"\s+")
 _THIN_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!|\\!\s*,|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
 _MATRIX = re.compile(r"\\begin\{(?:p|b|B|small)?(?:matrix|array)\}(?:\s*\{[lcr|\s]*\})?")
+_ROW_GAP = re.compile(r"\x01\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\s*\]")  # \\[4pt]
+_BRACED_MARK = re.compile(
+    r"(?<=\d)\s*(?:\{|\\text\s*\{)\s*([:.])\s*\}\s*(?=\d)|(?<=\d)\\text\s*\{(,)\}(?=\d{3})"
+)  # 4{:}30, 10\text{,}080
+_CHOOSE = re.compile(r"(?:\{\s*\})?[_^]\s*\{?(\w+)\}?\s*(?:\\text\{C\}|C)\s*_\s*(?:\{(\w+)\}|(\w))$")
 _PRIME = re.compile(r"\^\s*\{?\s*('+)\s*\}?")
 _CIRCLE = re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\\circ(?![a-zA-Z])")
 _MARKUP = re.compile(r"^(\*\*|__|\*|`+|\"|')(.+)\1$", re.DOTALL)
@@ -248,7 +261,7 @@ def normalize(text: str) -> str:
         text = _plain_latex(text)
     text = _PERCENT.sub(r"\\%", text)
     text = _CROSS.sub(r" \\times ", _SPACES.sub(" ", text))
-    return unwrap(text)
+    return with_overline(unwrap(text))
 
 
 def _plain_characters(text: str) -> str:
@@ -265,7 +278,8 @@ def _plain_characters(text: str) -> str:
 def _plain_latex(text: str) -> str:
     """One command for each meaning, none for looks."""
     text = _THIN_THOUSANDS.sub("", text)
-    text = text.replace("\\\\", "\x01")  # a row end; put back below
+    text = _ROW_GAP.sub("\x01", text.replace("\\\\", "\x01"))  # a row end; put back below
+    text = _BRACED_MARK.sub(lambda m: m.group(1) or m.group(2), text)
     text = _INVISIBLE_DELIMITER.sub(" ", text)
     text = text.replace("\\!", "")
     text = _SPACING.sub(" ", text)
@@ -274,6 +288,8 @@ def _plain_latex(text: str) -> str:
     text = _RENAME.sub(lambda m: _renamed(_RENAMED[m.group(1)]), text)
     text = _CIRCLE.sub(r"^\\circ ", text)
     text = _PRIME.sub(r"\1", text)
+    if "C" in text:
+        text = _CHOOSE.sub(r"\\binom{\1}{\2\3}", text)
     text = _MATRIX.sub(r"\\begin{matrix}", text)
     text = re.sub(r"\\end\{(?:p|b|B|small)?(?:matrix|array)\}", r"\\end{matrix}", text)
     return text.replace("\x01", "\\\\")

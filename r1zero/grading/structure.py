@@ -12,8 +12,10 @@ from functools import lru_cache
 from typing import Literal
 
 from r1zero.grading import words
+from r1zero.grading.formula import UnreadableError, parse
 from r1zero.grading.guards import MAX_ITEMS
 from r1zero.grading.normalize import normalize, plain_text, unwrap
+from r1zero.grading.values import decimal
 
 Kind = Literal["leaf", "tuple", "set", "list", "union", "matrix", "relation", "base"]
 
@@ -64,7 +66,7 @@ _SIGNS = {
 _SIGN = re.compile(r"<=|>=|=>|->|!=|==|[=<>]|\\(?:le|ge|ne|approx|in|sim|Rightarrow|implies|rightarrow|to)(?![a-zA-Z])")
 _THOUSANDS = re.compile(r"\\?\$?\s*[+-]?\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)")
 _BASE = re.compile(
-    r"(?P<digits>[0-9A-Fa-f]+)\s*(?:_\s*\{?\s*(?:\\text\s*\{)?\s*(?P<base>\d+|[a-z]+)\s*\}?\s*\}?|"
+    r"(?:\(|\\text\s*\{)?\s*(?P<digits>-?[0-9A-Fa-f]+)\s*[)}]?\s*(?:_\s*\{?\s*(?:\\text\s*\{)?\s*(?P<base>\d+|[a-z]+)\s*\}?\s*\}?|"
     r"(?:\\text\s*\{)?\s*\(?(?:in )?base[ }-]*(?:\\text\{)?(?P<spoken>\d+|[a-z]+)\s*\}?\s*\)?\}?)"
 )
 _BASES = {
@@ -85,6 +87,7 @@ _BASES = {
     "hex": "16",
 }
 _MATRIX = re.compile(r"\\begin\{(v?)matrix\}(.*?)\\end\{v?matrix\}(\^\s*\{?(?:T|\\top)\}?)?", re.DOTALL)
+_FACTOR = re.compile(r"(?:[\d\s./{}()-]|\\(?:frac|sqrt|cdot|times)(?![a-zA-Z]))+")
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])|\\mp(?![a-zA-Z])|\+/-|\+-")
 _ALL_REALS = re.compile(r"\\mathbb\s*\{?R\}?|(?:\\text\{\s*)?all real (?:numbers|values)(?:\s*\})?", re.IGNORECASE)
 _BUILDER = re.compile(r"[a-zA-Z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\||:)\s*(?P<rule>.+)", re.DOTALL)
@@ -139,6 +142,9 @@ def read(text: str) -> Shape:
         return Shape("leaf", "\\text{no solution}")
     if words.date(text) is not None:
         return Shape("leaf", text)
+    if named := _list_of_words(text):
+        return named
+    text = _open_ended(text)
     members = _list_pieces(text) if len(text) > 1 else [text]
     if 1 < len(members) <= MAX_ITEMS:
         return Shape("list", text, _flat([read(member) for member in members]))
@@ -155,16 +161,46 @@ def read(text: str) -> Shape:
     return _bracketed(text) or _matrix(text) or _plus_minus(text) or Shape("leaf", text)
 
 
+_ONE_TEXT = re.compile(r"\\text\s*\{([^{}]*(?:,| and )[^{}]*)\}")
+_FRENCH = re.compile(r"(?P<open>[\](\[])(?P<inside>[^()\[\]]+[,;][^()\[\]]+)(?P<close>[\[)\]])")
+
+
+def _list_of_words(text: str) -> Shape | None:
+    """\\text{A, B and C} as the list of what it names; only letters and words of one or two."""
+    if not (found := _ONE_TEXT.fullmatch(text)):
+        return None
+    names = [part.strip() for part in re.split(r",\s*and\b|,|\band\b", found[1]) if part.strip()]
+    if len(names) < 2 or not all(re.fullmatch(r"[A-Za-z0-9'-]{1,20}(?: [A-Za-z0-9'-]{1,20})?", name) for name in names):
+        return None
+    return Shape("list", text, tuple(Shape("leaf", f"\\text{{{name}}}") for name in names))
+
+
+def _open_ended(text: str) -> str:
+    """]0, 1[ as (0, 1)."""
+    if text[:1] != "]" and text[-1:] != "[":
+        return text
+    if not (found := _FRENCH.fullmatch(text)):
+        return text
+    brackets = {"]": "(", "[": "["}.get(found["open"], "("), {"[": ")", "]": "]"}.get(found["close"], ")")
+    return brackets[0] + found["inside"] + brackets[1]
+
+
 def readings(text: str) -> tuple[Shape, ...]:
     """The shape, and another where a text can be read in two ways: `100,200` is a number, or two."""
     first = read(text)
     if first.kind == "leaf" and _THOUSANDS.fullmatch(text) and "." not in text:
         return first, Shape("list", text, tuple(read(part) for part in text.replace("$", "").split(",")))
+    if first.kind in ("list", "relation") and text.count("\\pm") == 2 and not re.search(r"[,;]|\\mp|\\text", text):
+        signs = [(a, b) for a in "+-" for b in "+-"]  # each sign for itself: \pm 1 \pm i
+        parts = _PLUS_MINUS.split(text.rpartition("=")[2])
+        if len(parts) == 3:
+            return first, Shape("list", text, tuple(read(f"{parts[0]}{a}{parts[1]}{b}{parts[2]}") for a, b in signs))
     return (first,)
 
 
 def _is_numeral(digits: str, base: str) -> bool:
     """Whether these digits exist in that base; E_1 is a name."""
+    digits = digits.removeprefix("-")
     if not base.isdigit() or not 2 <= int(base) <= 36 or not (digits[0].isdigit() or len(digits) > 1):
         return False
     return all(int(digit, 36) < int(base) for digit in digits)
@@ -198,21 +234,31 @@ def _reals(text: str) -> Shape:
 
 
 def _without_points(text: str) -> Shape | None:
-    """\\mathbb{R} \\setminus \\{a, b\\} as a union of open intervals, where a < b are written in order."""
-    whole, _, removed = text.partition("\\setminus")
-    if not _ALL_REALS.fullmatch(whole.strip()):
+    """\\mathbb{R} \\setminus \\{a, b\\} and (0, 2) \\setminus \\{1\\} as a union of intervals."""
+    before, _, removed = text.partition("\\setminus")
+    whole, points = read(before.strip()), read(removed.strip())
+    if whole.kind != "tuple" or len(whole.items) != 2 or points.kind != "set" or not points.items:
         return None
-    points = read(removed.strip())
-    if points.kind != "set" or not points.items:
-        return None
-    return without(tuple(points.items), text)
+    try:
+        values = [decimal(parse(item.text)) for item in points.items]
+    except UnreadableError:
+        values = [None]
+    if None in values:
+        return without(tuple(points.items), text, whole) if len(points.items) == 1 else None
+    order = sorted(range(len(values)), key=lambda i: values[i] or 0.0)
+    return without(tuple(points.items[i] for i in order), text, whole)
 
 
-def without(points: tuple[Shape, ...], text: str) -> Shape:
-    """The reals but for these points, which are taken to stand in increasing order."""
-    ends = (Shape("leaf", "-\\infty"), *points, Shape("leaf", "\\infty"))
-    open_ = ("(", ")")
-    return Shape("union", text, tuple(Shape("tuple", "", pair, open_) for pair in itertools.pairwise(ends)))
+def without(points: tuple[Shape, ...], text: str, whole: Shape | None = None) -> Shape:
+    """The reals, or the interval `whole`, but for these points, which stand in increasing order."""
+    whole = whole or _reals("")
+    pairs = list(itertools.pairwise((whole.items[0], *points, whole.items[1])))
+    opening, closing = [whole.marks[0], *["("] * len(points)], [*[")"] * len(points), whole.marks[1]]
+    return Shape(
+        "union",
+        text,
+        tuple(Shape("tuple", "", *row) for row in zip(pairs, zip(opening, closing, strict=True), strict=True)),
+    )
 
 
 def _bracketed(text: str) -> Shape | None:
@@ -257,14 +303,20 @@ def _signed_tuples(members: list[Shape], text: str, opening: str, closing: str) 
 
 
 def _matrix(text: str) -> Shape | None:
-    found = _MATRIX.fullmatch(text.strip())
-    if not found or found[1] == "v":
+    found = _MATRIX.search(text)
+    if not found or found[1] == "v" or text[found.end() :].strip():
+        return None
+    factor = text[: found.start()].strip()
+    if factor and not _FACTOR.fullmatch(factor):
         return None
     rows = [row.split("&") for row in found[2].split("\\\\") if row.strip()]
     if len({len(row) for row in rows}) != 1 or len(rows) * len(rows[0]) > MAX_ITEMS:
         return None
     if found[3]:
         rows = [list(column) for column in zip(*rows, strict=True)]
+    if factor:
+        factor = "-1" if factor == "-" else factor.removesuffix("\\cdot").removesuffix("\\times")
+        rows = [[f"({factor}) * ({cell})" for cell in row] for row in rows]
     cells = tuple(read(normalize(cell)) for row in rows for cell in row)
     return Shape("matrix", text, cells, (str(len(rows[0])),))
 
@@ -284,7 +336,9 @@ _LABEL = re.compile(
     r"\s*(?:\^\s*\{?-1\}?\s*(?=\())?(?:\([a-zA-Z](?:\s*,\s*[a-zA-Z])*\))?"
 )
 _NOT_LABELS = re.compile(r"\\(?:sqrt|sin|cos|tan|ln|log|frac|pi|binom|cot|sec|csc)(?![a-zA-Z])")
-_TUPLE_LABEL = re.compile(r"[(\[]\s*[a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z](?:_\{?\w+\}?)?)+\s*[)\]]")
+_TUPLE_LABEL = re.compile(
+    r"[(\[]\s*(?:\\[a-z]+|[a-zA-Z])(?:_\{?\w+\}?)?(?:\s*,\s*(?:\\[a-z]+|[a-zA-Z])(?:_\{?\w+\}?)?)+\s*[)\]]"
+)
 
 
 def label(shape: Shape) -> str:

@@ -28,6 +28,7 @@ def _table() -> dict[str, tuple[str, Fraction]]:
     rows: dict[str, dict[str, Fraction | int]] = {
         "length": {"m meter metre": 1, "km kilometer kilometre": 1000, "cm centimeter centimetre": Fraction(1, 100),
                    "mm millimeter millimetre": Fraction(1, 1000), "nm nanometer": Fraction(1, 10**9),
+                   "um micron micrometer": Fraction(1, 10**6),
                    "in inch inches": Fraction(254, 10000), "ft foot feet": Fraction(3048, 10000),
                    "yd yard": Fraction(9144, 10000), "mi mile": Fraction(1609344, 1000),
                    "dm decimeter": Fraction(1, 10)},
@@ -43,8 +44,12 @@ def _table() -> dict[str, tuple[str, Fraction]]:
         "gallon": {"gallon gal": 16, "quart qt": 4, "pint pt": 2, "cup": 1},
         "angle": {"degree deg": 1}, "radian": {"radian rad": 1},
         "speed": {"mph": 1}, "celsius": {"celsius": 1}, "fahrenheit": {"fahrenheit": 1}, "kelvin": {"kelvin k": 1},
-        "frequency": {"hz hertz": 1, "khz": 1000, "mhz": 10**6}, "energy": {"j joule": 1, "kj": 1000},
-        "force": {"n newton": 1}, "power": {"w watt": 1, "kw": 1000}, "count": {"unit": 1},
+        "data": {"bit": 1, "byte": 8},
+        "charge": {"coulomb": 1}, "current": {"amp ampere": 1}, "pressure": {"pa pascal": 1, "kpa": 1000},
+        "frequency": {"hz hertz": 1, "khz": 1000, "mhz": 10**6, "ghz": 10**9, "thz": 10**12},
+        "energy": {"j joule": 1, "kj kilojoule": 1000, "megajoule": 10**6},
+        "calories": {"cal calorie": 1, "kcal": 1000}, "voltage": {"volt": 1, "kv": 1000},
+        "force": {"n newton": 1}, "power": {"w watt": 1, "kw kilowatt": 1000, "megawatt": 10**6}, "count": {"unit": 1},
     }  # fmt: skip
     return {name: (dimension, Fraction(size)) for dimension, sizes in rows.items()
             for spellings, size in sizes.items() for name in spellings.split()}  # fmt: skip
@@ -56,6 +61,24 @@ _NOT_UNITS = FUNCTIONS | {
     *("and", "or", "to", "is", "are", "be", "not", "the", "than", "from", "with", "when", "if", "for", "all", "where"),
     *("plus", "minus", "times", "divided", "only", "but"),
 }
+_TRAILING = frozenset(
+    [
+        "tall",
+        "long",
+        "wide",
+        "high",
+        "deep",
+        "old",
+        "ago",
+        "later",
+        "left",
+        "apart",
+        "away",
+        "more",
+        "total",
+        "altogether",
+    ]
+)
 _WRAPPED = re.compile(
     r"(?P<value>.*?)\s*(?P<unit>(?:\\text\s*\{[^{}]*\}\s*(?:\^\s*\{?\s*-?\d\s*\}?\s*)?(?:/\s*|\\cdot\s*)?)+)", re.DOTALL
 )
@@ -64,7 +87,13 @@ _PLAIN = re.compile(
     r"(?:[\s/]+[a-zA-Z][a-zA-Z.'\-]*|\s*\^\s*\{?-?\d\}?|/\s*\w+)*)",
     re.DOTALL,
 )
-_DEGREE = re.compile(r"(?P<value>.*?)\s*\^\s*\\circ\s*(?P<scale>\\text\s*\{\s*[CFK]\s*\}|[CFK])?", re.DOTALL)
+_DEGREE = re.compile(
+    r"(?P<value>.*?)\s*\^\s*\\circ\s*(?P<scale>\\text\s*\{\s*(?:[CFK]|celsius|fahrenheit|centigrade)\s*\}|"
+    r"[CFK]|celsius|fahrenheit|centigrade)?",
+    re.DOTALL | re.IGNORECASE,
+)
+_DEGREES = {"": "angle", "C": "celsius", "F": "fahrenheit", "K": "kelvin"}
+_NAMED_DEGREE = re.compile(r"\b(?:degrees?|deg\.?)\s+(celsius|centigrade|fahrenheit|[CF])\b", re.IGNORECASE)
 _MONEY = re.compile(
     r"(?P<sign>-?)\s*(?:\\text\s*\{\s*)?(?P<mark>\\?\$|£|€|¥|\\pounds|\\text\{\\pounds\})\s*(?P<value>.+)", re.DOTALL
 )
@@ -82,7 +111,8 @@ def split_unit(text: str) -> tuple[str, Unit | None, Fraction]:
     if found := _ORDINAL.fullmatch(text):
         return found["value"], None, Fraction(1)
     if (found := _DEGREE.fullmatch(text)) and found["value"]:
-        return found["value"], Unit((("celsius" if found["scale"] else "angle", 1),)), Fraction(1)
+        degrees = _DEGREES[plain_text(found["scale"] or "")[:1].upper()]
+        return found["value"], Unit(((degrees, 1),)), Fraction(1)
     if found := _MONEY.fullmatch(text):
         value, unit, scale = split_unit(found["sign"] + found["value"].rstrip("}$ "))
         return value, unit or read_unit(_MARKS.get(found["mark"], "dollar")), scale
@@ -104,8 +134,9 @@ def read_unit(words: str) -> Unit | None:
     >>> read_unit("square inches") == read_unit("in^2"), read_unit("cm") == read_unit("m"), read_unit("x")
     (True, False, None)
     """
+    words = _NAMED_DEGREE.sub(lambda m: "fahrenheit" if m.group(1)[0] in "fF" else "celsius", words)
     powers: dict[str, int] = {}
-    factor, sign, raised, last = Fraction(1), 1, 1, ""
+    factor, sign, raised, last, counted = Fraction(1), 1, 1, "", ""
     size, at, sign_of_last = Fraction(1), 0, 1
     for piece in _PIECE.finditer(words):
         if words[at : piece.start()].strip(" ,\\"):
@@ -125,6 +156,8 @@ def read_unit(words: str) -> Unit | None:
             if low in ("per", "a", "an", "each", "every"):
                 sign = -1 if low == "per" else sign
                 continue
+            if last and low in _TRAILING:
+                continue
             if low in ("square", "sq", "cubic", "cu"):
                 raised = 2 if low[0] == "s" else 3
                 continue
@@ -138,7 +171,10 @@ def read_unit(words: str) -> Unit | None:
             found = _known(word)
             if found is None and (len(low) < 3 or low in _NOT_UNITS):
                 return None
+            if counted and sign == sign_of_last:
+                powers.pop(counted, None)  # `distinct integers` are integers
             last, size = found or (_singular(low), Fraction(1))
+            counted = "" if found else last
             sign_of_last = sign
             powers[last] = powers.get(last, 0) + sign * raised
             factor *= size ** (sign * raised)

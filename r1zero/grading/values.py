@@ -10,6 +10,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -169,6 +170,13 @@ def names(node: Node) -> frozenset[str]:
     if node.kind == "name":
         return frozenset([node.name])
     return frozenset().union(*(names(part) for part in node.parts)) if node.parts else frozenset()
+
+
+def renamed(node: Node, old: str, new: str) -> Node:
+    """The same formula in another variable."""
+    if node.kind == "name" and node.name == old:
+        return replace(node, name=new)
+    return replace(node, parts=tuple(renamed(part, old, new) for part in node.parts)) if node.parts else node
 
 
 def kinds(node: Node) -> frozenset[str]:

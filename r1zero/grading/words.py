@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from r1zero.grading.normalize import plain_text
 
@@ -74,6 +75,37 @@ def is_choice(gold: str) -> bool:
     return re.fullmatch(r"\(?[A-J]\)?\.?|\([a-j]\)", plain_text(gold).strip()) is not None
 
 
+_NO_SOLUTION = re.compile(
+    r"(?:there (?:is|are) |it has |has )?no (?:such )?(?:real |integer |positive |possible |valid )?"
+    r"(?:solutions?|values?|roots?|answers?|numbers?)(?: exists?)?|(?:the )?(?:empty|null) set"
+)
+_INFINITE = {"infinity": 1, "positive infinity": 1, "plus infinity": 1, "negative infinity": -1, "minus infinity": -1}
+_SHARES = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
+           "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100}  # fmt: skip
+
+
+def spelled_share(text: str) -> Fraction | None:
+    """The value of a fraction in words, None of anything else.
+
+    >>> spelled_share("one half"), spelled_share("two-thirds"), spelled_share("a quarter"), spelled_share("third")
+    (Fraction(1, 2), Fraction(2, 3), Fraction(1, 4), None)
+    """
+    words = plain_text(text).lower().strip(" .").replace("-", " ").split()
+    if words == ["half"]:
+        return Fraction(1, 2)
+    if len(words) != 2 or not (words[0] in SPELLED or words[0] in ("a", "an")):
+        return None
+    share = _SHARES.get({"halves": "half"}.get(words[1], words[1].removesuffix("s")))
+    count = SPELLED.get(words[0], 1)
+    return Fraction(count, share) if share and count else None
+
+
+def infinite(text: str) -> str:
+    """`\\infty` or `-\\infty` for the words that mean it, "" for all else."""
+    sign = _INFINITE.get(plain_text(text).lower().strip(" ."), 0)
+    return {1: "\\infty", -1: "-\\infty", 0: ""}[sign]
+
+
 def word_key(text: str) -> str:
     """What two spellings of the same words have in common; "" when there are none.
 
@@ -82,7 +114,8 @@ def word_key(text: str) -> str:
     """
     words = re.sub(r"\s+", " ", _PUNCTUATION.sub(" ", plain_text(text).casefold())).strip()
     words = re.sub(r"^(?:the|an|a) (?=\w)", "", words)
-    return "no solution" if words in _NOTHING else words
+    words = re.sub(r"^due (?=(?:north|south|east|west)\b)", "", words)
+    return "no solution" if words in _NOTHING or _NO_SOLUTION.fullmatch(words) else words
 
 
 def is_wordy(text: str) -> bool:
@@ -95,23 +128,23 @@ def is_wordy(text: str) -> bool:
 
 
 def clock(text: str) -> tuple[int, bool] | None:
-    """Minutes after midnight and whether the half of the day is known; None when it is no time of day.
+    """Seconds after midnight and whether the half of the day is known; None when it is no time of day.
 
     >>> clock("4:30 p.m."), clock("16:30"), clock("4:30"), clock("3:75")
-    ((990, True), (990, True), (270, False), None)
+    ((59400, True), (59400, True), (16200, False), None)
     """
     found = _CLOCK.fullmatch(plain_text(text).strip(" ."))
     if not found or not (found["minute"] or found["half"]):
         return None
-    hour, minute = int(found["hour"]), int(found["minute"] or 0)
+    hour, minute, second = int(found["hour"]), int(found["minute"] or 0), int(found["second"] or 0)
     half = re.sub(r"[^a-z]", "", (found["half"] or "").lower())
     half = {"noon": "pm", "midnight": "am"}.get(half, half)
     half = {"morning": "am", "afternoon": "pm", "evening": "pm"}.get((found["part"] or "").lower(), half)
-    if minute > 59 or hour > 23 or (half in ("am", "pm") and not 1 <= hour <= 12):
+    if minute > 59 or second > 59 or hour > 23 or (half in ("am", "pm") and not 1 <= hour <= 12):
         return None
     if half in ("am", "pm"):
-        return (hour % 12 + 12 * (half == "pm")) * 60 + minute, True
-    return hour * 60 + minute, hour > 12 or hour == 0
+        return (hour % 12 + 12 * (half == "pm")) * 3600 + minute * 60 + second, True
+    return hour * 3600 + minute * 60 + second, hour > 12 or hour == 0
 
 
 def says_half(text: str) -> bool:
