@@ -4,8 +4,8 @@
 
 Each line of grading_cases.jsonl is a gold, an answer, and whether the answer is right.  r1zero and math-verify are run.
 The other graders are not, and their code is not here: `recorded` says what was once seen of them elsewhere.  A grader
-that it leaves out judged the case rightly or was not looked at.  Where `named` is false the string is ours, for a failure
-that the record describes without one.  `repeat` is how often `prediction` is written, 1 unless given.
+that it leaves out judged the case rightly or was not looked at.  Where `named` is false the string is ours, for a
+failure that the record describes without one.  `repeat` is how often `prediction` is written, 1 unless given.
 
 math-verify works in a process of its own that is ended after 5 s of processor time, which counts as "not equal".
 Its own alarms, 5 s for reading and 5 s for comparing, are off.
