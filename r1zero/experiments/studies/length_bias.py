@@ -43,6 +43,7 @@ LENGTH_BIAS = Study(
 FACTORS = ("division by length", "division by the std", "interaction")
 WHERE = ("training", "held-out", "equal accuracy")
 NEGLIGIBLE = 0.25  # of GRPO's push on wrong answers: less, or not clearly there, is called none
+PLACES = {"training": "in training", "held-out": "on held-out problems"}
 FAMILY = ("training", "held-out")  # Holm's correction is over these; equal accuracy is a check
 
 
@@ -157,32 +158,41 @@ def verdicts(effects: Sequence[Effect]) -> tuple[str, ...]:
     for where in FAMILY:
         for factor in FACTORS[:2]:
             said = {one.answers: clause(one) for one in effects if (one.factor, one.where) == (factor, where)}
-            place = "in training" if where == "training" else "on held-out problems"
+            place = PLACES[where]
             sentences.append(f"{factor.capitalize()}, {place}: {said['wrong']}; {said['right']}.")
     return tuple(sentences)
 
 
 def expectation(effects: Sequence[Effect], predicted: Sequence[Effect]) -> str:
-    """What the arms' own first rollouts make theory expect of the training lengths, and whether it was seen."""
+    """What the arms' own first rollouts make theory expect of the lengths, and whether it was seen, in each place."""
     said = []
     for factor in FACTORS[:2]:
         for answers in reversed(ANSWERS):
             expected = next(one for one in predicted if (one.factor, one.answers) == (factor, answers)).interval
-            seen = next(one for one in effects if (one.factor, one.answers, one.where) == (factor, answers, "training"))
-            push = expected.estimate
-            if not math.isfinite(push):
+            if not math.isfinite(expected.estimate):
                 continue
-            unclear = expected.low <= 0 <= expected.high or abs(push) < NEGLIGIBLE
-            moves = "as long" if unclear else "longer" if push > 0 else "shorter"
-            agrees = (seen.interval.estimate > 0) == (push > 0)
-            if moves == "as long":
-                outcome = "something else was seen" if seen.found else "nothing else was seen"
-            elif seen.found:
-                outcome = "borne out" if agrees else "contradicted"
-            else:
-                outcome = "not seen" + (", though the sign is as expected" if agrees and seen.hinted else "")
-            said.append(f"with {factor} {answers} answers {moves} (push {tokens(push)}: {outcome})")
+            unclear = expected.low <= 0 <= expected.high or abs(expected.estimate) < NEGLIGIBLE
+            sign = 0 if unclear else 1 if expected.estimate > 0 else -1
+            moves = ("as long", "longer", "shorter")[sign]
+            places = {where: outcome(_the_effect(effects, factor, answers, where), sign) for where in FAMILY}
+            apart = len(set(places.values())) > 1
+            seen = ", ".join(f"{PLACES[where]} {how}" for where, how in places.items()) if apart else places[FAMILY[0]]
+            said.append(f"with {factor} {answers} answers {moves} (push {tokens(expected.estimate)}: {seen})")
     return f"Theory expects, in units of GRPO's push on wrong answers: {'; '.join(said)}." if said else ""
+
+
+def outcome(seen: Effect, sign: int) -> str:
+    """Whether an effect came out with the sign that was expected of it; 0 expects none."""
+    if not sign:
+        return "something else was seen" if seen.found else "nothing else was seen"
+    agrees = (seen.interval.estimate > 0) == (sign > 0)
+    if seen.found:
+        return "borne out" if agrees else "contradicted"
+    return "not seen" + (" though of that sign" if agrees and seen.hinted else "")
+
+
+def _the_effect(effects: Sequence[Effect], factor: str, answers: str, where: str) -> Effect:
+    return next(one for one in effects if (one.factor, one.answers, one.where) == (factor, answers, where))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
