@@ -20,8 +20,8 @@ from r1zero.grading.guards import TooCostlyError
 from r1zero.grading.normalize import plain_text, unwrap
 from r1zero.grading.regions import as_region, subject
 from r1zero.grading.structure import Shape, label
-from r1zero.grading.units import split_unit
-from r1zero.grading.values import UndefinedError, decimal, names, ratio_at_points, renamed, same_value
+from r1zero.grading.units import Unit, split_unit
+from r1zero.grading.values import UndefinedError, decimal, kinds, names, ratio_at_points, renamed, same_value
 
 _LOOSE_SPACES = re.compile(r"(?<!\d) | (?!\d)")  # 4 2 is not 42
 
@@ -65,6 +65,8 @@ def _same_across_kinds(prediction: Shape, gold: Shape, rule: Rule) -> bool:
     if kinds == {"list", "tuple"} or kinds == {"matrix", "tuple"}:
         bracketed = prediction if prediction.kind == "tuple" else gold
         other = gold if bracketed is prediction else prediction
+        if other.kind == "list" and len(other.items) > len({label(item) for item in other.items} - {""}) > 0:
+            return False  # x = 1 or x = 2 is no point
         if bracketed.marks not in (("(", ")"), ("\\langle", "\\rangle")):
             return bracketed.marks == ("[", "]") and other.kind == "matrix" and _same_in_order(prediction, gold, rule)
         if other.kind == "matrix" and other.marks != ("1",):
@@ -196,6 +198,8 @@ def _same_approximation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
 def _same_equation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
     """The same name and value, or two equations one of which is a multiple of the other."""
     called = label(prediction), label(gold)
+    if called[0].partition("_")[0] == called[1]:
+        called = (called[1], called[1])  # x_1 = 3 where the gold says x = 3
     if all(called):
         functions = {name.partition("(")[0] for name in called}
         if called[0] == called[1] or functions == {"y", "f"}:
@@ -266,6 +270,8 @@ def same_leaf(prediction: str, gold: str, rule: Rule = EXACT) -> bool:
     if words.is_choice(gold) and words.choice(prediction):
         letter = words.choice(gold) or plain_text(gold).strip("(). ").upper()
         return words.choice(prediction) == letter
+    if words.is_choice(gold) and re.fullmatch(r"[a-z]", prediction) and prediction != gold:
+        return False  # e is a number
     if words.is_wordy(gold) or words.is_wordy(prediction):
         return _same_words(prediction, gold)
     if (when := _same_time(prediction, gold)) is not None:
@@ -279,6 +285,8 @@ def _same_words(prediction: str, gold: str) -> bool:
     keys = words.word_key(prediction), words.word_key(gold)
     if keys[0] and keys[0] == keys[1]:
         return True
+    if keys[1] in ("yes", "no", "true", "false"):
+        return re.match(rf"{keys[1]}\s*[,.;:]", plain_text(prediction).lower()) is not None
     numbers = [words.spelled_number(text) for text in (prediction, gold)]
     for number, other in ((numbers[0], gold), (numbers[1], prediction)):
         if number is not None and plain_value(split_unit(other)[0]) == number:
@@ -343,10 +351,12 @@ def _same_quantity(prediction: str, gold: str, rule: Rule) -> bool:
         return False
     if unit is not None and wanted_unit is not None:
         if unit.powers != wanted_unit.powers:
-            return _same_formula(prediction, gold, rule)
+            return _same_formula(_angle(value, unit, prediction), _angle(wanted, wanted_unit, gold), rule)
         scale, wanted_scale = scale * unit.factor, wanted_scale * wanted_unit.factor
     if unit is None and "%" in value and (counted := plain_value(wanted)) is not None and rule is EXACT:
         return _same_share(value, counted)
+    if "\\pi" in value and "\\pi" in wanted and "angle" in _dimensions(unit, wanted_unit):
+        return _same_formula(_angle(value, unit, value), _angle(wanted, wanted_unit, wanted), rule)
     if _same_scaled(value, scale, wanted, wanted_scale, rule):
         return True
     if unit is not None and unit.powers == (("angle", 1),) and wanted_unit is None:
@@ -355,7 +365,20 @@ def _same_quantity(prediction: str, gold: str, rule: Rule) -> bool:
         return _same_formula(prediction, gold, rule)
     if unit is None and "%" in wanted + value:
         return _same_percentage(value, wanted, rule)
+    if (unit is None) != (wanted_unit is None):
+        return _same_formula(prediction, gold, rule)  # the letter was a variable: 3 + 2 m
     return False
+
+
+def _dimensions(*units: Unit | None) -> set[str]:
+    return {name for unit in units if unit for name, _ in unit.powers}
+
+
+def _angle(value: str, unit: Unit | None, text: str) -> str:
+    """The formula of an angle in degrees or radians; the text itself of all else."""
+    return (
+        {"angle": f"({value})^\\circ", "radian": value}.get(unit.powers[0][0], text) if unit and unit.powers else text
+    )
 
 
 def _same_scaled(value: str, scale: Fraction, wanted: str, wanted_scale: Fraction, rule: Rule) -> bool:
@@ -402,9 +425,29 @@ def _same_formula(prediction: str, gold: str, rule: Rule) -> bool:
         approximate = rule.tolerance is not None or rule.relative is not None
         if approximate and (near := _near(value, wanted, rule)) is not None:
             return near
-        return same_value(value, wanted)
+        return same_value(_renamed_as(value, wanted), wanted)
     except (UndefinedError, TooCostlyError):
         return False
+
+
+_INTEGERS, _CONSTANTS = frozenset("jklmn"), frozenset(["c", "C", "c_1", "C_1", "K", "A"])
+
+
+def _renamed_as(value: Node, wanted: Node) -> Node:
+    """With the gold's letter for the integer of 2 pi n, and for a constant of integration, where only that differs."""
+    own, called = names(value) - names(wanted), names(wanted) - names(value)
+    if len(own) != 1 or len(called) != 1:
+        return value
+    (old,), (new,) = own, called
+    periodic = {old, new} <= _INTEGERS and "pi" in kinds(value) & kinds(wanted)
+    constant = new in ("c", "C") and old in _CONSTANTS and _is_integral(wanted)
+    return renamed(value, old, new) if periodic or constant else value
+
+
+def _is_integral(node: Node) -> bool:
+    """Whether it looks like the solution of an integral or a differential equation: ... + C, or with exponentials."""
+    loose = node.kind == "+" and any(part.name in ("c", "C") for part in node.parts)
+    return loose or bool(kinds(node) & {"e", "exp", "sin", "cos"})
 
 
 def _near(value: Node, wanted: Node, rule: Rule) -> bool | None:

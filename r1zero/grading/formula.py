@@ -1,4 +1,4 @@
-"""A formula as a tree: a tokenizer and a recursive-descent grammar for the LaTeX and plain text of answers.
+"""A formula as a tree: a recursive-descent grammar for the LaTeX and plain text of answers.
 
 Grammar, loosest first: sums; products and quotients from left to right, implied multiplication binding as `*`; signs;
 powers; `!`, `%`, degrees; numbers, letters, groups and functions.  `-x^2` is -(x^2), `1/2x` is (1/2)x, `ab` is a times
@@ -12,11 +12,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from r1zero.grading.guards import MAX_EXPONENT_DIGITS, MAX_NESTING, MAX_NODES
-
-
-class UnreadableError(Exception):
-    """The text is not a formula of this grammar; carries the reason."""
+from r1zero.grading.guards import MAX_EXPONENT_DIGITS, MAX_NESTING
+from r1zero.grading.tokens import FUNCTIONS, GREEK, Token, UnreadableError, tokens
 
 
 @dataclass(frozen=True)
@@ -32,72 +29,10 @@ class Node:
     name: str = ""
 
 
-FUNCTIONS = frozenset([
-    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc", "sinh",
-    "cosh", "tanh", "coth", "ln", "log", "lg", "exp", "abs", "sqrt", "cbrt", "floor", "ceil", "max", "min", "gcd",
-    "lcm", "det", "sgn", "Re", "Im", "asin", "acos", "atan", "fact", "binom", "mod", "root"
-])  # fmt: skip
-_PLAIN_WORDS = {"sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos",
-                "atan", "sinh", "cosh", "tanh", "ln", "log", "lg", "exp", "abs", "floor", "ceil", "max", "min", "gcd",
-                "lcm", "binom", "pi", "infinity", "infty", "inf", "theta", "alpha", "beta", "gamma", "lambda", "phi",
-                "omega", "sigma", "degrees", "degree", "deg", "choose", "mod"}  # fmt: skip
-_GREEK = frozenset([
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
-    "xi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi",
-    "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "partial", "nabla", "odot", "oplus"
-])  # fmt: skip
-_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?!\d)(?:\.\d+)?|\d+\.?\d*|\.\d+"
-_TOKEN = re.compile(
-    rf"""(?P<space>\s+) | (?P<number>(?:{_NUMBER})(?:[eE][+-]?\d+(?![\d.a-zA-Z]))?)
-    | (?P<command>\\[a-zA-Z]+) | (?P<escaped>\\[^a-zA-Z]) | (?P<word>[a-zA-Z]+) | (?P<power>\*\*) | (?P<symbol>.)""",
-    re.VERBOSE | re.DOTALL,
-)
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _STOPS = frozenset(["", ")", "]", "}", "+", "-", ",", "|", "\\rfloor", "\\rceil", "\\pm", "\\rangle"])
 _TIMES = frozenset(["*", "\\cdot", "\\times"])
 _OVER = frozenset(["/", "\\div"])
-TIMES_TEN = re.compile(r"(?:\\times|\\cdot|\*)\s*10\s*(?:\^|\*\*)")
-
-
-@dataclass(frozen=True)
-class Token:
-    kind: str  # number, command, letter, symbol
-    text: str
-    spaced: bool  # white space stood before it
-
-
-def tokens(text: str) -> list[Token]:
-    """The tokens of a normalized text; a run of letters is one function name, or single letters."""
-    found: list[Token] = []
-    spaced = False
-    for match in _TOKEN.finditer(text):
-        kind, token = str(match.lastgroup), match.group()
-        if kind == "space":
-            spaced = True
-            continue
-        if kind == "word":
-            found += _letters(token, spaced)
-        elif kind == "escaped" and token not in ("\\%", "\\$", "\\{", "\\}", "\\|"):
-            raise UnreadableError(f"{token!r} is not part of a formula")
-        else:
-            kind, token = ("symbol", token.replace("\\", "")) if kind == "escaped" else (kind, token)
-            found.append(Token("symbol" if kind == "power" else kind, "^" if kind == "power" else token, spaced))
-        spaced = False
-        if len(found) > MAX_NODES:
-            raise UnreadableError(f"more than {MAX_NODES} symbols")
-    return found
-
-
-def _letters(word: str, spaced: bool) -> list[Token]:
-    if word in _PLAIN_WORDS or (len(word) > 3 and word.lower() in _PLAIN_WORDS):
-        return [Token("command", "\\" + word.lower(), spaced)]
-    for name in ("sqrt", "sin", "cos", "tan", "log", "ln", "pi"):  # 2sqrt, xsin, kpi: letters that run into a name
-        at = word.find(name)
-        if at >= 0 and len(word) - len(name) <= 2:
-            before, after = word[:at], word[at + len(name) :]
-            middle = Token("command", "\\" + name, spaced and not before)
-            return [*(_letters(before, spaced) if before else []), middle, *(_letters(after, False) if after else [])]
-    return [Token("letter", letter, spaced and i == 0) for i, letter in enumerate(word)]
 
 
 def parse(text: str) -> Node:
@@ -106,11 +41,28 @@ def parse(text: str) -> Node:
     >>> parse("3") , parse("-x").kind, parse("\\\\frac12").kind
     (Node(kind='number', parts=(), value=Fraction(3, 1), name=''), 'neg', '/')
     """
+    if "d" in text and "\\frac" in text:
+        text = _DERIVATIVE.sub(_primed, text)
     reader = _Reader(tokens(text))
     node = reader.sum()
     if reader.peek():
         raise UnreadableError(f"{reader.peek()[:20]!r} does not fit")
     return node
+
+
+# dv/dt and d^2v/dt^2 as v' and v''; by t or x, as such answers have them
+_DERIVATIVE = re.compile(
+    r"\\frac\s*\{\s*d\s*(?P<twice>\^\s*\{?\s*2\s*\}?)?\s*(?P<name>\\?[a-zA-Z]+(?:_\s*\{?\w+\}?)?)\s*\}\s*"
+    r"\{\s*d\s*[tx]\s*(?P<below>\^\s*\{?\s*2\s*\}?)?\s*\}"
+)
+
+
+def _primed(found: re.Match[str]) -> str:
+    name = str(found["name"])
+    is_product = not name.startswith("\\") and len(name.partition("_")[0]) > 1  # \frac{d xy}{dt}
+    if is_product or bool(found["twice"]) != bool(found["below"]):
+        return found.group()
+    return f" {name}" + ("''" if found["twice"] else "'") + " "
 
 
 def number(token: str) -> Fraction:
@@ -171,8 +123,11 @@ class _Reader:
                 self.take()
                 result = Node("*", (result, self.signed_factor()))
             elif token in _OVER:
-                self.take()
-                result = Node("/", (result, self.signed_factor()))
+                slash = self.take() == "/" and self.is_plain_letter()
+                below = self.signed_factor()
+                while slash and self.is_plain_letter() and not self.tokens[self.at].spaced:
+                    below = Node("*", (below, self.factor()))  # t/RC is t/(RC)
+                result = Node("/", (result, below))
             elif token == "\\mod":
                 self.take()
                 result = Node("mod", (result, self.signed_factor()))
@@ -185,6 +140,9 @@ class _Reader:
     def starts_factor(self) -> bool:
         kind, token = self.kind(), self.peek()
         return kind in ("number", "letter", "command") or token in _OPEN
+
+    def is_plain_letter(self) -> bool:
+        return self.kind() == "letter" and self.peek() not in ("e", "i")
 
     def check_adjacent(self) -> None:
         """Two numerals side by side, and a numeral after a letter, are no product."""
@@ -399,7 +357,7 @@ class _Reader:
             return Node("floor" if name == "lfloor" else "ceil", (inner,))
         if name in ("text", "mathbf", "mathrm", "vec", "hat", "bar", "dot", "ddot", "tilde", "mathcal"):
             return self.accented(name)
-        if name in _GREEK:
+        if name in GREEK:
             return self.name("\\" + name)
         if name in FUNCTIONS:
             return self.function({"asin": "arcsin", "acos": "arccos", "atan": "arctan"}.get(name, name))
@@ -411,6 +369,9 @@ class _Reader:
         letters = [self.take() for _ in range(self.closing() + 1)][1:-1] if braced else [self.take()]
         if len(letters) != 1 or not (letters[0].isalpha() or letters[0][1:].isalpha()):
             raise UnreadableError("words in a formula")
+        if name in ("dot", "ddot"):
+            inner = self.name(letters[0]).name or letters[0]
+            return Node("name", name=inner + "_" * ("_" not in inner) + ("'" if name == "dot" else "''"))
         return self.name(letters[0] if name in ("text", "mathrm", "mathbf") else f"{name} {letters[0]}")
 
     def root(self) -> Node:

@@ -233,6 +233,9 @@ _RENAMED = {
     "reals": "mathbb{R}",
 }
 _RENAME = re.compile(r"\\(" + "|".join(sorted(_RENAMED, key=len, reverse=True)) + r")(?![a-zA-Z])")
+_NEGATIVE = re.compile(r"^(?:\\text\s*\{\s*(?:negative|minus)\s*\}|(?:negative|minus)\s)\s*(?=[\d\\.(])", re.IGNORECASE)
+_MODULO = re.compile(r"\\text\s*\{\s*\(?\s*mod\s*(\d+)\s*\)?\s*\}|(?<=\d)\s*\(\s*mod\s*(\d+)\s*\)$")
+_INCHES = re.compile(r"(?<=[\d})])\s*(?:\"|'')$")
 _CROSS = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*(?:\^|\*\*))")  # 6.7 x 10^5
 _PERCENT = re.compile(r"(?<=[\d})$])\s*(?:\\text\{\s*)?\bper\s?cent(?:age)?\b(?:\s*\})?|(?<=\d)\s*pct\b", re.IGNORECASE)
 _SPACES = re.compile(r"\s+")
@@ -243,6 +246,8 @@ _BRACED_MARK = re.compile(
     r"(?<=\d)\s*(?:\{|\\text\s*\{)\s*([:.])\s*\}\s*(?=\d)|(?<=\d)\\text\s*\{(,)\}(?=\d{3})"
 )  # 4{:}30, 10\text{,}080
 _CHOOSE = re.compile(r"(?:\{\s*\})?[_^]\s*\{?(\w+)\}?\s*(?:\\text\{C\}|C)\s*_\s*(?:\{(\w+)\}|(\w))$")
+_POWER_IN_TEXT = re.compile(r"(?<=[a-z])(\^)\{(-?\d)\}(?=[a-z\s]*\})")  # \text{km h^{-1}}
+_CASES = re.compile(r"\\begin\{(?:cases|aligned)\}(.*?)\\end\{(?:cases|aligned)\}", re.DOTALL)
 _PRIME = re.compile(r"\^\s*\{?\s*('+)\s*\}?")
 _CIRCLE = re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\\circ(?![a-zA-Z])")
 _MARKUP = re.compile(r"^(\*\*|__|\*|`+|\"|')(.+)\1$", re.DOTALL)
@@ -260,6 +265,9 @@ def normalize(text: str) -> str:
     if "\\" in text or "{" in text or "~" in text:
         text = _plain_latex(text)
     text = _PERCENT.sub(r"\\%", text)
+    text = _INCHES.sub(" inches", _NEGATIVE.sub("-", text))
+    if "mod" in text:
+        text = _MODULO.sub(lambda m: f" \\mod {m.group(1) or m.group(2)}", text)
     text = _CROSS.sub(r" \\times ", _SPACES.sub(" ", text))
     return with_overline(unwrap(text))
 
@@ -278,7 +286,7 @@ def _plain_characters(text: str) -> str:
 def _plain_latex(text: str) -> str:
     """One command for each meaning, none for looks."""
     text = _THIN_THOUSANDS.sub("", text)
-    text = _ROW_GAP.sub("\x01", text.replace("\\\\", "\x01"))  # a row end; put back below
+    text = _ROW_GAP.sub("\x01", re.sub(r"\\\\|\\(?:cr|newline)(?![a-zA-Z])", "\x01", text))  # a row end; put back below
     text = _BRACED_MARK.sub(lambda m: m.group(1) or m.group(2), text)
     text = _INVISIBLE_DELIMITER.sub(" ", text)
     text = text.replace("\\!", "")
@@ -288,6 +296,8 @@ def _plain_latex(text: str) -> str:
     text = _RENAME.sub(lambda m: _renamed(_RENAMED[m.group(1)]), text)
     text = _CIRCLE.sub(r"^\\circ ", text)
     text = _PRIME.sub(r"\1", text)
+    text = _POWER_IN_TEXT.sub(r"\1\2", text)
+    text = _CASES.sub(lambda m: m.group() if "&" in m.group(1) else m.group(1).replace("\x01", ", "), text)
     if "C" in text:
         text = _CHOOSE.sub(r"\\binom{\1}{\2\3}", text)
     text = _MATRIX.sub(r"\\begin{matrix}", text)

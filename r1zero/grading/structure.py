@@ -15,6 +15,7 @@ from r1zero.grading import words
 from r1zero.grading.formula import UnreadableError, parse
 from r1zero.grading.guards import MAX_ITEMS
 from r1zero.grading.normalize import normalize, plain_text, unwrap
+from r1zero.grading.units import as_one_quantity
 from r1zero.grading.values import decimal
 
 Kind = Literal["leaf", "tuple", "set", "list", "union", "matrix", "relation", "base"]
@@ -54,6 +55,7 @@ _SIGNS = {
     "!=": "!=",
     "\\ne": "!=",
     "\\approx": "~",
+    "\\equiv": "=",
     "\\in": "in",
     "\\sim": "~",
     "\\Rightarrow": "=>",
@@ -63,7 +65,9 @@ _SIGNS = {
     "=>": "=>",
     "->": "=>",
 }
-_SIGN = re.compile(r"<=|>=|=>|->|!=|==|[=<>]|\\(?:le|ge|ne|approx|in|sim|Rightarrow|implies|rightarrow|to)(?![a-zA-Z])")
+_SIGN = re.compile(
+    r"<=|>=|=>|->|!=|==|[=<>]|\\(?:le|ge|ne|approx|equiv|in|sim|Rightarrow|implies|rightarrow|to)(?![a-zA-Z])"
+)
 _THOUSANDS = re.compile(r"\\?\$?\s*[+-]?\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)")
 _BASE = re.compile(
     r"(?:\(|\\text\s*\{)?\s*(?P<digits>-?[0-9A-Fa-f]+)\s*[)}]?\s*(?:_\s*\{?\s*(?:\\text\s*\{)?\s*(?P<base>\d+|[a-z]+)\s*\}?\s*\}?|"
@@ -89,7 +93,19 @@ _BASES = {
 _MATRIX = re.compile(r"\\begin\{(v?)matrix\}(.*?)\\end\{v?matrix\}(\^\s*\{?(?:T|\\top)\}?)?", re.DOTALL)
 _FACTOR = re.compile(r"(?:[\d\s./{}()-]|\\(?:frac|sqrt|cdot|times)(?![a-zA-Z]))+")
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])|\\mp(?![a-zA-Z])|\+/-|\+-")
-_ALL_REALS = re.compile(r"\\mathbb\s*\{?R\}?|(?:\\text\{\s*)?all real (?:numbers|values)(?:\s*\})?", re.IGNORECASE)
+_ALL_REALS = re.compile(
+    r"\\mathbb\s*\{?R\}?|(?:\\text\{\s*)?(?:the set of )?all (?:the )?real(?:s| numbers| values)(?:\s*\})?",
+    re.IGNORECASE,
+)
+_REALS_BUT = re.compile(
+    r"(?:\\mathbb\s*\{?R\}?|all real(?:s| numbers| values)(?: of [a-z]| [a-z])?),? (?:except|but|excluding|other than)"
+    r"(?: for)? (?P<points>.+)",
+    re.IGNORECASE,
+)
+_FOR_INTEGERS = re.compile(
+    r"[,;]?\s*\(?(?:\\text\s*\{\s*,?\s*(?:where|for|with)\s*(?:some|any|all)?\s*\}|,\s*(?:where|for)|(?:where|for))?\s*\$?[kmn]\s*\$?\s*"
+    r"(?:\\in\s*(?:\\mathbb\s*\{?[ZN]\}?|\\text\{\s*integers\s*\})|(?:\\text\s*\{)?\s*is an[y]? integer\s*\}?)\)?$"
+)
 _BUILDER = re.compile(r"[a-zA-Z](?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\||:)\s*(?P<rule>.+)", re.DOTALL)
 
 
@@ -144,10 +160,15 @@ def read(text: str) -> Shape:
         return Shape("leaf", text)
     if named := _list_of_words(text):
         return named
-    text = _open_ended(text)
+    if (whole := as_one_quantity(text)) != text:
+        return Shape("leaf", whole)
+    text = _FOR_INTEGERS.sub("", _open_ended(text)) or text
+    if "eal" in text or "mathbb" in text:
+        text = _REALS_BUT.sub(lambda m: f"\\mathbb{{R}} \\setminus \\{{{_points(m['points'])}\\}}", plain_reals(text))
     members = _list_pieces(text) if len(text) > 1 else [text]
     if 1 < len(members) <= MAX_ITEMS:
-        return Shape("list", text, _flat([read(member) for member in members]))
+        shapes = [read(member) for member in members]
+        return _reals_but(shapes, text) or Shape("list", text, _flat(shapes))
     sides = _cut(text, _SIGN)
     if len(sides) > 1:
         return _relation(text, sides)
@@ -158,7 +179,14 @@ def read(text: str) -> Shape:
     unions = pieces(text, _CUP)
     if len(unions) > 1:
         return Shape("union", text, _flat([read(part) for part in unions], "union"))
-    return _bracketed(text) or _matrix(text) or _plus_minus(text) or Shape("leaf", text)
+    return (
+        _bracketed(text)
+        or _column(text)
+        or _unit_vectors(text)
+        or _matrix(text)
+        or _plus_minus(text)
+        or Shape("leaf", text)
+    )
 
 
 _ONE_TEXT = re.compile(r"\\text\s*\{([^{}]*(?:,| and )[^{}]*)\}")
@@ -185,6 +213,15 @@ def _open_ended(text: str) -> str:
     return brackets[0] + found["inside"] + brackets[1]
 
 
+def plain_reals(text: str) -> str:
+    return plain_text(text) if text.startswith("\\text") else text
+
+
+def _points(text: str) -> str:
+    """`x = 2 and x = 3` as `2, 3`."""
+    return re.sub(r"\b[a-z]\s*=", "", re.sub(r"\s*(?:,\s*)?\b(?:and|or)\b\s*", ", ", plain_text(text)))
+
+
 def readings(text: str) -> tuple[Shape, ...]:
     """The shape, and another where a text can be read in two ways: `100,200` is a number, or two."""
     first = read(text)
@@ -207,7 +244,27 @@ def _is_numeral(digits: str, base: str) -> bool:
 
 
 def _flat(shapes: list[Shape], kind: Kind = "list") -> tuple[Shape, ...]:
-    return tuple(item for shape in shapes for item in (shape.items if shape.kind == kind else (shape,)))
+    return tuple(item for shape in shapes for item in _parts(shape, kind))
+
+
+def _reals_but(shapes: list[Shape], text: str) -> Shape | None:
+    """x \\ne 1, x \\ne 2 and x \\ne 1, 2 are the reals without both."""
+    first = shapes[0]
+    if first.kind != "relation" or first.marks != ("!=",) or not re.fullmatch(r"[a-zA-Z]", first.items[0].text):
+        return None
+    points = []
+    for shape in shapes:
+        if shape.kind == "relation" and (shape.marks != ("!=",) or shape.items[0].text != first.items[0].text):
+            return None
+        points.append((shape.items[1] if shape.kind == "relation" else shape).text)
+    return _without_points(f"\\mathbb{{R}} \\setminus \\{{{', '.join(points)}\\}}")
+
+
+def _parts(shape: Shape, kind: Kind) -> tuple[Shape, ...]:
+    """The members; those of `x = \\pm 1` too."""
+    if kind == "list" and label(shape) and shape.items[-1].kind == "list":
+        return shape.items[-1].items
+    return shape.items if shape.kind == kind else (shape,)
 
 
 def _relation(text: str, sides: list[tuple[str, str]]) -> Shape:
@@ -222,7 +279,7 @@ def _relation(text: str, sides: list[tuple[str, str]]) -> Shape:
         return read(parts[1])
     if not all(parts):
         kept = [part for part in parts if part]
-        if len(kept) == 1 and signs == ["="]:
+        if len(kept) == 1 and signs in (["="], ["~"]) and parts[1]:
             return read(kept[0])
         return Shape("leaf", text)
     return Shape("relation", text, tuple(read(part) for part in parts), tuple(signs))
@@ -282,10 +339,44 @@ def _bracketed(text: str) -> Shape | None:
         return Shape("set", text, _flat(members)) if len(members) <= MAX_ITEMS else None
     members = [read(unwrap(part)) for part in _members(inner)]
     if len(members) == 1 and (opening, closing) != ("\\langle", "\\rangle"):
+        if re.fullmatch(r"\([a-j]\)", text):
+            return Shape("leaf", text)  # may be a choice
         return members[0] if (opening, closing) in (("(", ")"), ("[", "]")) else None
     if any(member.kind == "list" for member in members):  # (3, \pm 2): one tuple for each sign
         return _signed_tuples(members, text, opening, closing)
     return Shape("tuple", text, tuple(members), (opening, closing)) if len(members) <= MAX_ITEMS else None
+
+
+_TRANSPOSED = re.compile(r"([(\[].*[)\]])\s*\^\s*\{?\s*(?:T|\\top|\\text\s*\{T\})\s*\}?", re.DOTALL)
+_UNIT_VECTOR = re.compile(
+    r"\s*(?P<sign>[+-]?)\s*(?P<size>[^+]*?)\s*(?:\\(?:hat|vec)\s*\{?\s*)?"
+    r"(?:\\text\s*\{(?P<bold>[ijk])\}|(?<=\{)\\?(?P<hat>[ijk])(?:math)?)\s*\}?(?=\s*(?:[+-]|$))"
+)
+
+
+def _column(text: str) -> Shape | None:
+    """[1, 2]^T is the column (1, 2)."""
+    found = _TRANSPOSED.fullmatch(text)
+    inner = _bracketed(found[1]) if found else None
+    return Shape("tuple", text, inner.items, ("(", ")")) if inner and inner.kind == "tuple" else None
+
+
+def _unit_vectors(text: str) -> Shape | None:
+    """5\\text{i} - 2\\hat{j} is the vector (5, -2)."""
+    if not re.search(r"\\(?:text|hat|vec)\s*\{", text):
+        return None
+    sizes: dict[str, str] = {}
+    at = 0
+    for found in _UNIT_VECTOR.finditer(text):
+        letter = found["bold"] or found["hat"]
+        if found.start() != at or letter in sizes:
+            return None
+        at = found.end()
+        sizes[letter] = f"{found['sign']}({found['size']})" if found["size"] else f"{found['sign']}1"
+    if at != len(text) or len(sizes) < 2:
+        return None
+    axes = "ijk" if "k" in sizes else "ij"
+    return Shape("tuple", text, tuple(read(sizes.get(axis, "0")) for axis in axes), ("(", ")"))
 
 
 _PLAIN_COMMA = re.compile(r"[,;](?!\})")
@@ -351,5 +442,5 @@ def label(shape: Shape) -> str:
         return ""
     left = shape.items[0].text.strip()
     if _TUPLE_LABEL.fullmatch(left) or (_LABEL.fullmatch(left) and not _NOT_LABELS.search(left)):
-        return re.sub(r"\s+", "", plain_text(left))
+        return re.sub(r"[\s{}]+", "", plain_text(left))
     return ""

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from r1zero.grading.formula import FUNCTIONS
 from r1zero.grading.normalize import plain_text
+from r1zero.grading.tokens import FUNCTIONS
 from r1zero.grading.words import SCALES
 
 
@@ -43,13 +43,13 @@ def _table() -> dict[str, tuple[str, Fraction]]:
         "volume": {"l liter litre": 1, "ml milliliter millilitre": Fraction(1, 1000), "cl": Fraction(1, 100)},
         "gallon": {"gallon gal": 16, "quart qt": 4, "pint pt": 2, "cup": 1},
         "angle": {"degree deg": 1}, "radian": {"radian rad": 1},
-        "speed": {"mph": 1}, "celsius": {"celsius": 1}, "fahrenheit": {"fahrenheit": 1}, "kelvin": {"kelvin k": 1},
+        "speed": {"mph": 1}, "celsius": {"celsius": 1}, "fahrenheit": {"fahrenheit": 1}, "kelvin": {"kelvin K": 1},
         "data": {"bit": 1, "byte": 8},
         "charge": {"coulomb": 1}, "current": {"amp ampere": 1}, "pressure": {"pa pascal": 1, "kpa": 1000},
         "frequency": {"hz hertz": 1, "khz": 1000, "mhz": 10**6, "ghz": 10**9, "thz": 10**12},
-        "energy": {"j joule": 1, "kj kilojoule": 1000, "megajoule": 10**6},
+        "energy": {"J joule": 1, "kj kilojoule": 1000, "megajoule": 10**6},
         "calories": {"cal calorie": 1, "kcal": 1000}, "voltage": {"volt": 1, "kv": 1000},
-        "force": {"n newton": 1}, "power": {"w watt": 1, "kw kilowatt": 1000, "megawatt": 10**6}, "count": {"unit": 1},
+        "force": {"N newton": 1}, "power": {"W watt": 1, "kw kilowatt": 1000, "megawatt": 10**6}, "count": {"unit": 1},
     }  # fmt: skip
     return {name: (dimension, Fraction(size)) for dimension, sizes in rows.items()
             for spellings, size in sizes.items() for name in spellings.split()}  # fmt: skip
@@ -83,7 +83,7 @@ _WRAPPED = re.compile(
     r"(?P<value>.*?)\s*(?P<unit>(?:\\text\s*\{[^{}]*\}\s*(?:\^\s*\{?\s*-?\d\s*\}?\s*)?(?:/\s*|\\cdot\s*)?)+)", re.DOTALL
 )
 _PLAIN = re.compile(
-    r"(?P<value>.*?(?:[\d)}\]%!]|\\pi))(?P<unit>(?:\s+|(?=[a-zA-Z]{2}))[a-zA-Z][a-zA-Z.'\-]*"
+    r"(?P<value>.*?(?:[\d)}\]%!]|\\pi))(?P<unit>(?:(?<!\\pi)\s+|\s*(?=[a-zA-Z]{2}))[a-zA-Z][a-zA-Z.'\-]*"
     r"(?:[\s/]+[a-zA-Z][a-zA-Z.'\-]*|\s*\^\s*\{?-?\d\}?|/\s*\w+)*)",
     re.DOTALL,
 )
@@ -128,6 +128,29 @@ def split_unit(text: str) -> tuple[str, Unit | None, Fraction]:
     return (found["value"].strip(), unit, Fraction(1)) if unit else (text, None, Fraction(1))
 
 
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\.?\s*(?:,?\s*and\b|,)?")
+
+
+def as_one_quantity(text: str) -> str:
+    """`3 hours 20 minutes` in its smallest unit; the text itself where it is no such thing.
+
+    >>> as_one_quantity("3 hours and 20 min"), as_one_quantity("3 hours"), as_one_quantity("3 m 2 s")
+    ('200 min', '3 hours', '3 m 2 s')
+    """
+    plain = plain_text(text)
+    if not plain[:1].isdigit():
+        return text
+    total, at, last = Fraction(0), 0, None
+    for found in _PART.finditer(plain):
+        unit = _known(found[2])
+        if found.start() != at or unit is None or (last and (unit[0] != last[0] or unit[1] >= last[1])):
+            return text
+        total, at, last, name = total + Fraction(found[1]) * unit[1], found.end(), unit, found[2]
+    if last is None or at != len(plain) or total == Fraction(found[1]) * last[1]:
+        return text
+    return f"{total / last[1]} {name}"
+
+
 def read_unit(words: str) -> Unit | None:
     """The unit that the words name, None when they name none.
 
@@ -135,6 +158,7 @@ def read_unit(words: str) -> Unit | None:
     (True, False, None)
     """
     words = _NAMED_DEGREE.sub(lambda m: "fahrenheit" if m.group(1)[0] in "fF" else "celsius", words)
+    words = re.sub(r"\bkm?ph\b", "km/h", words)
     powers: dict[str, int] = {}
     factor, sign, raised, last, counted = Fraction(1), 1, 1, "", ""
     size, at, sign_of_last = Fraction(1), 0, 1
@@ -162,7 +186,9 @@ def read_unit(words: str) -> Unit | None:
                 raised = 2 if low[0] == "s" else 3
                 continue
             if low == "of":
-                break
+                if last:
+                    break
+                continue
             if low in ("squared", "cubed") and last:
                 extra = 1 if low == "squared" else 2
                 powers[last] = powers.get(last, 0) + extra * sign_of_last

@@ -33,6 +33,10 @@ _MONTHS = [
     "december",
 ]
 _DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_SHORT_DAY = re.compile(r"(?:on )?(mon|tue|tues|wed|weds|thu|thur|thurs|fri|sat|sun)(?:day|nesday|sday|rsday|urday)?")
+_MANY = re.compile(
+    r"(?:there (?:is|are) )?(?:an )?infinite(?:ly many)?(?: number of)?(?: (?:real )?(?:solutions?|values?))?"
+)
 _CLOCK = re.compile(
     r"(?P<hour>\d{1,2})(?:\s*[:.]\s*(?P<minute>\d{2}))?(?:\s*:\s*(?P<second>\d{2}))?\s*"
     r"(?P<half>[ap]\s*\.?\s*m\b\.?|o'clock|noon|midnight)?(?:\s+in the (?P<part>morning|afternoon|evening))?",
@@ -114,6 +118,10 @@ def word_key(text: str) -> str:
     """
     words = re.sub(r"\s+", " ", _PUNCTUATION.sub(" ", plain_text(text).casefold())).strip()
     words = re.sub(r"^(?:the|an|a) (?=\w)", "", words)
+    if found := _SHORT_DAY.fullmatch(words):
+        return next(day for day in _DAYS if day.startswith(found[1][:3]))
+    if _MANY.fullmatch(words):
+        return "infinitely many"
     words = re.sub(r"^due (?=(?:north|south|east|west)\b)", "", words)
     return "no solution" if words in _NOTHING or _NO_SOLUTION.fullmatch(words) else words
 
@@ -122,6 +130,8 @@ def is_wordy(text: str) -> bool:
     """Whether it is words alone: no digit, no operator, at least one word of three letters or inside \\text."""
     plain = plain_text(text)
     if re.search(r"[\d^_=+*/<>\\|{}$]", plain):
+        return False
+    if re.fullmatch(r"-?[a-z]+\([^()]*\)", plain):  # floor(x)
         return False
     found = _WORD.findall(plain)
     return bool(found) and ("\\text" in text or max(map(len, found)) >= 3)
@@ -186,6 +196,9 @@ def spelled_number(text: str) -> int | None:
     (21, 7, 200, None)
     """
     words = plain_text(text).lower().strip(" .").replace(" - ", "-")
+    if (positive := re.sub(r"^(?:negative|minus) ", "", words)) != words:
+        value = spelled_number(positive)
+        return None if value is None else -value
     if words in SPELLED:
         return SPELLED[words]
     if words.replace(" ", "-") in SPELLED:

@@ -12,7 +12,9 @@ from r1zero.grading.mathematics import read_gold
 
 # one gold a line: its format, answers that are equal to it and answers that are not
 ROWS = [
-    json.loads(line) for line in (Path(__file__).parent / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line)
+    for name in ("math_pairs.jsonl", "math_pairs_of_real_golds.jsonl")
+    for line in (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
 ]
 FORMATS = list(dict.fromkeys(row["format"] for row in ROWS))
 
@@ -73,6 +75,38 @@ def test_the_gold_tells_the_task():
     assert grade("Answer: 3 * 8", '{"nums": [3, 8], "target": 24}', "native").correct
     assert not equivalent("24", '{"nums": [3, 8], "target": 24}')
     assert fault("24", "24") == fault("24", "24", task="math") == ""
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("50", ["50%", "50\\%"], ["5000%", "0.5"]),
+        ("0.5", ["50%"], ["0.5%", "50"]),
+        ("1", ["100%", "1%"], ["10%"]),
+        ("2.5", ["250%", "2.5%"], ["25%"]),
+        ("40\\%", ["40", "0.4", "2/5"], ["4", "0.04", "40 dollars"]),
+    ],
+)
+def test_a_percent_sign_against_a_bare_number_is_read_as_the_question_would(gold, right, wrong):
+    assert [answer for answer in right if not equivalent(answer, gold)] == []
+    assert [answer for answer in wrong if equivalent(answer, gold)] == []
+
+
+def test_a_letter_after_pi_is_a_variable_and_no_unit():
+    assert not equivalent("2\\pi n", "2\\pi")  # not 2 pi newtons
+    assert not equivalent("2\\pi k", "2\\pi")
+    assert equivalent("2k\\pi + \\frac{\\pi}{4}", "\\frac{\\pi}{4}+2\\pi n")
+
+
+def test_a_letter_is_only_renamed_where_it_stands_for_any_constant():
+    assert equivalent("\\frac{x^3}{3}+c", "\\frac{x^3}{3}+C")
+    assert not equivalent("\\frac{18+3C}{7}", "\\frac{18+3c}{7}")
+    assert not equivalent("2k", "2n")
+
+
+def test_a_derivative_is_no_quotient():
+    assert equivalent("m\\dot{v}+bv=f", "m \\frac{d v}{d t}+b v=f")
+    assert not equivalent("m\\frac{v}{t}+bv=f", "m \\frac{d v}{d t}+b v=f")
 
 
 def test_a_refused_answer_says_why():
