@@ -68,7 +68,7 @@ _SIGNS = {
 _SIGN = re.compile(
     r"<=|>=|=>|->|!=|==|[=<>]|\\(?:le|ge|ne|approx|equiv|in|sim|Rightarrow|implies|rightarrow|to)(?![a-zA-Z])"
 )
-_THOUSANDS = re.compile(r"\\?\$?\s*[+-]?\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)")
+_THOUSANDS = re.compile(r"\\?\$?\s*[+-]?\s*(?<!\d)(?<!\d,)\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)")
 _BASE = re.compile(
     r"(?:\(|\\text\s*\{)?\s*(?P<digits>-?[0-9A-Fa-f]+)\s*[)}]?\s*(?:_\s*\{?\s*(?:\\text\s*\{)?\s*(?P<base>\d+|[a-z]+)\s*\}?\s*\}?|"
     r"(?:\\text\s*\{)?\s*\(?(?:in )?base[ }-]*(?:\\text\{)?(?P<spoken>\d+|[a-z]+)\s*\}?\s*\)?\}?)"
