@@ -53,7 +53,9 @@ def test_every_objective_trains(tmp_path, base, name, updates):
 
 FACTORS = {
     "divergence in the loss, k2": {"objective.kl_coef": 0.1, "objective.kl_estimator": "k2"},
-    "divergence off the reward": {"objective.kl_coef": 0.1, "objective.kl_in": "reward", "objective.kl_estimator": "k1"},
+    "divergence off the reward": {
+        "objective.kl_coef": 0.1, "objective.kl_in": "reward", "objective.kl_estimator": "k1",
+    },
     "divergence off the reward by token": {
         "objective.name": "reinforce_pp", "objective.kl_coef": 0.1, "objective.kl_in": "reward",
     },
