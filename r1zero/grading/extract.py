@@ -23,6 +23,7 @@ _ANSWER_IS = re.compile(
 )
 _OPENING_MARKS = re.compile(r"(?:\s|\$\$|\\\[)*")
 _SENTENCE_END = re.compile(r"\.(?=\s|$)(?<![ap]\.m\.)|\n|</?[a-z]+>")
+_LINE_BREAK = re.compile(r"\n\s*")
 _LOOSE_TAGS = re.compile(r"</think>\s*<answer>")
 
 
@@ -82,9 +83,9 @@ def orz(response: str) -> str | None:
 
 
 def r1_distill(response: str) -> str | None:
-    """oat's rule for distilled models: exactly one `</think>`, and after it the last complete box."""
+    """oat's rule for distilled models: exactly one `</think>`, and what follows it is read as by `boxed_strict`."""
     _, found, answer = response.partition("</think>")
-    return boxed(answer) if found and "</think>" not in answer else None
+    return boxed_strict(answer) if found and "</think>" not in answer else None
 
 
 def gsm8k(response: str) -> str | None:
@@ -147,17 +148,24 @@ def choice(response: str) -> str | None:
 
 def qwen(response: str) -> str | None:
     """Qwen2.5-Math's and simpleRL's `extract_answer`: a stated final answer, a box even unclosed, "he answer is", the
-    last number; in that order."""
+    last number; in that order, on one line, without a colon before it or a full stop or slash behind it."""
+    answer = _as_qwen_looks(response)
+    if answer is None:
+        return None
+    answer = _LINE_BREAK.sub("", answer).removeprefix(":").removesuffix(".").removesuffix("/")
+    return answer.strip().rstrip(".")
+
+
+def _as_qwen_looks(response: str) -> str | None:
     if "final answer is $" in response and "$. I hope" in response:
         return response.split("final answer is $", 1)[1].split("$. I hope", 1)[0].strip()
     if "boxed" in response:
         rest = response[response.rfind("boxed") + len("boxed") :]
-        return _balanced(rest) if rest.startswith("{") else rest.split("$", 1)[0].strip() if rest else None
+        return _balanced(rest) if rest.startswith("{") else rest.split("$", 1)[0].strip()
     for mark in ("he answer is", "final answer is"):
         if mark in response:
-            return response[response.rfind(mark) + len(mark) :].strip().rstrip(".").strip()
-    found = _NUMBER.findall(response[-_NUMBER_TAIL:].replace(",", ""))
-    return found[-1] if found else None
+            return response[response.rfind(mark) + len(mark) :].strip()
+    return last_number(response.replace(",", ""))
 
 
 def any_format(response: str) -> str | None:
@@ -197,7 +205,7 @@ ABSENT = {
     "r1": "no '</think> <answer>' closed by '</answer>'",
     "r1_loose": "no '</think>' and '<answer>' closed by '</answer>'",
     "orz": "no '<answer>' and '</answer>'",
-    "r1_distill": "no complete \\boxed{} after the only '</think>'",
+    "r1_distill": "no complete last \\boxed{} after the only '</think>'",
     "answer_tag": "no <answer>...</answer> on the last line",
     "boxed": "no complete \\boxed{}",
     "boxed_strict": "the last \\boxed{} is not complete, or there is none",
@@ -269,16 +277,17 @@ def _last_tag_pair(text: str) -> tuple[int, str] | None:
 
 def _last_box(text: str) -> tuple[int, str] | None:
     """Where the last complete box begins, and its content: braces matched in one pass, \\{ and \\} being characters."""
+    if "\\boxed" not in text:
+        return None
     last: tuple[int, str] | None = None
-    open_braces: list[re.Match[str]] = []
+    open_braces: list[tuple[int, int] | None] = []  # start and end of what opens a box; None is any other brace
     for token in _BOX_TOKEN.finditer(text):
         if token.group() == "}":
             opening = open_braces.pop() if open_braces else None
-            is_box = opening is not None and opening.group() != "{"
-            if opening and is_box and (last is None or opening.start() > last[0]):
-                last = opening.start(), text[opening.end() : token.start()].strip()
+            if opening and (last is None or opening[0] > last[0]):
+                last = opening[0], text[opening[1] : token.start()].strip()
         elif token.group().endswith("{") and token.group() != "\\{":
-            open_braces.append(token)
+            open_braces.append(None if token.group() == "{" else token.span())
     return last
 
 
