@@ -20,6 +20,7 @@ from r1zero.grading import guards
 from r1zero.grading.equality import EXACT, Rule, UndecidedError, lone_number, same
 from r1zero.grading.exact import exact_equal, plain_value
 from r1zero.grading.normalize import normalize, plain_text
+from r1zero.grading.process import NOT_GRADED
 from r1zero.grading.structure import readings
 
 CACHED = 100_000  # verdicts kept
@@ -93,12 +94,29 @@ def fault(answer: str, gold: str) -> str:
     plain = wanted.rule is EXACT and len(wanted.answers) == 1
     if plain and (decided := exact_equal(answer, wanted.answers[0])) is not None:
         return "" if decided else WRONG
-    return _fault(answer, gold)
+    if len(answer) > guards.MAX_LENGTH:  # nothing to be kept for: megabytes, and refused unless it is the gold itself
+        return _best(answer, gold)
+    try:
+        return _remembered(answer, gold)
+    except _PassingError as passing:
+        return str(passing)
+
+
+class _PassingError(Exception):
+    """A reason that may not be there the next time, and is not remembered: no process could be had, or it died."""
 
 
 @lru_cache(maxsize=CACHED)
-def _fault(answer: str, gold: str) -> str:
-    """The same, remembered: the responses of a group repeat their answers."""
+def _remembered(answer: str, gold: str) -> str:
+    """The responses of a group repeat their answers."""
+    reason = _best(answer, gold)
+    if reason.startswith(NOT_GRADED):
+        raise _PassingError(reason)
+    return reason
+
+
+def _best(answer: str, gold: str) -> str:
+    """Why `answer` is none of the alternatives; "" when it is one."""
     reason = WRONG
     wanted = read_gold(gold)
     for alternative in wanted.answers:

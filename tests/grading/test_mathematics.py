@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from r1zero.grading import equivalent, fault, grade
+from r1zero.grading import equivalent, fault, grade, mathematics, pool
 from r1zero.grading.mathematics import read_gold
+from r1zero.grading.pool import GradingFault
 
 # one gold a line: its format, answers that are equal to it and answers that are not
 ROWS = [
@@ -117,3 +118,25 @@ def test_a_refused_answer_says_why():
     assert fault("   ", "42") == "empty"
     assert fault("43", "42") == "not equal to the gold"
     assert fault("x" * 2000, "x" * 2000) == ""  # what is the gold to the letter needs no reading
+
+
+def test_a_verdict_that_broke_off_is_asked_for_again(monkeypatch):
+    answers = [GradingFault("not graded: no grading process (no room)"), True]
+
+    def symbolic_equal(prediction, gold):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(pool, "symbolic_equal", symbolic_equal)
+    gold = "\\int_0^1 x^{2417} dx"
+    assert fault("\\frac{1}{2417+1}", gold) == "not graded: no grading process (no room)"
+    assert fault("\\frac{1}{2417+1}", gold) == ""
+    assert fault("\\frac{1}{2417+1}", gold) == "" and not answers  # this one is remembered
+
+
+def test_megabytes_are_not_remembered():
+    before = mathematics._remembered.cache_info().currsize
+    assert fault("y" * 100_000, "x+1") == "longer than 1000 characters"
+    assert mathematics._remembered.cache_info().currsize == before
