@@ -87,6 +87,11 @@ def submit(line: Line, *, rule: str | None = None, task: str | None = None) -> S
     row = line.row
     golds = golds_of(row)
     task = task or row.get("task") or task_of(golds[0])
+    if not isinstance(task, str):
+        raise ValueError(f"`task` is {task!r}, not one of {', '.join(VERIFIERS)}")
+    if task == "math":
+        for gold in golds:  # also those after one that the answer satisfies
+            read_gold(gold)
     if row.get("response") is not None:
         return Submission(_text(row, "response"), golds, rule or format_of(row), task)
     if "prediction" not in row:
@@ -99,7 +104,7 @@ def golds_of(row: dict[str, Any]) -> tuple[str, ...]:
     if "gold" not in row:
         raise ValueError("no `gold`")
     golds = row["gold"] if isinstance(row["gold"], list) else [row["gold"]]
-    if not golds or None in golds:
+    if not golds or any(gold is None or gold == "" for gold in golds):
         raise ValueError("`gold` is empty")
     return tuple(gold if isinstance(gold, str) else json.dumps(gold) for gold in golds)
 

@@ -74,7 +74,7 @@ def test_a_wrong_file_is_refused_with_its_first_wrong_line_and_nothing_is_writte
         ({"gold": "4", "response": "4", "num_tokens": -1}, "line 2: `num_tokens` is -1"),
         ("{", "line 2: not JSON"),
         ("[1]", "line 2: not a JSON object"),
-        ({"gold": "", "response": r"\boxed{4}"}, "row 2"),
+        ({"gold": "", "response": r"\boxed{4}"}, "line 2: `gold` is empty"),
     ):
         done = r1zero("analyze", write_rows(tmp_path / "a.jsonl", good, wrong), "-o", out)
         assert (done.code, done.out, out.exists()) == (2, "", False)

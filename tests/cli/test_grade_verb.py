@@ -66,13 +66,16 @@ def test_faulty_lines_are_named_by_number_left_out_and_exit_with_1(r1zero, tmp_p
         {"gold": GOLD, "response": ["x"]},
         {"gold": {"nums": []}, "response": "Answer: 3"},
         {"gold": GOLD, "response": "Answer: 3", "task": "maths"},
+        {"gold": "3", "prediction": "3", "task": ["math"]},
+        {"gold": ["3", {"answers": []}], "prediction": "3"},  # faulty whatever the answer is
+        {"gold": ["3", ""], "prediction": "3"},
     )
     done = r1zero("grade", source, "-o", tmp_path / "out.jsonl", "--json")
     assert done.code == 1
     numbers = [int(line.split(", line ")[1].split(":")[0]) for line in done.err.splitlines()]
-    assert numbers == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert numbers == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
     assert done.json["rows"] == 1
-    assert done.json["faulty_lines"] == 8
+    assert done.json["faulty_lines"] == 11
     assert done.json["first_faulty_lines"] == numbers
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
 
