@@ -103,7 +103,9 @@ def open_directory(
     changed = differing({key: there.get(key) for key in here}, json.loads(json.dumps(jsonable(here))))
     if changed:
         key, before, now = changed
-        what = "the questions are others" if key == "questions" else f"{key} was {before!r}, is {now!r}"
+        what = f"{key} was {before!r}, is {now!r}"
+        if key == "questions":
+            what = "the questions are others, or their template is"
         raise ValueError(f"{out} holds another evaluation ({what}): choose another --out, or remove it")
 
 

@@ -46,9 +46,11 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of every prompt and gold: two plans with the same one ask the same."""
+        """A digest of every prompt and gold, stop string and answer format: plans with the same one ask the same."""
         digest = hashlib.sha256()
         for chunk in self.chunks:
+            template = chunk.template
+            digest.update(repr((template.stop, template.keep_stop, template.answer_format)).encode())
             for prompt in chunk.prompts:
                 digest.update(f"{prompt.problem.id}\0{prompt.text}\0{prompt.problem.gold}\0".encode())
             digest.update(b"\1")
@@ -69,11 +71,11 @@ def make_plan(entries: Sequence[Entry], policy: Policy, *, samples: int, concurr
     """The queue of all entries.  Raises ValueError when no prompt fits the model's context."""
     chunks: list[Chunk] = []
     dropped: list[str] = []
-    shortest = policy.max_context
+    lengths: list[int] = []
     for template in dict.fromkeys(entry.template for entry in entries):
         problems = [problem for entry in entries if entry.template == template for problem in entry.problems]
         prompts = encode(problems, template, policy)
-        shortest = min([shortest, *(len(prompt.token_ids) for prompt in prompts)])
+        lengths += [len(prompt.token_ids) for prompt in prompts]
         fitting = [prompt for prompt in prompts if len(prompt.token_ids) < policy.max_context]
         dropped += [prompt.problem.id for prompt in prompts if len(prompt.token_ids) >= policy.max_context]
         size = max(1, FULL * concurrent // samples)
@@ -81,8 +83,9 @@ def make_plan(entries: Sequence[Entry], policy: Policy, *, samples: int, concurr
             chunks.append(Chunk(len(chunks), tuple(fitting[at : at + size]), template))
     if not chunks:
         raise ValueError(
-            f"no prompt fits the model's context of {policy.max_context} tokens: use a shorter template than "
-            f"{entries[0].template.name!r} or a model with a longer context"
+            f"no prompt fits the model's context of {policy.max_context} tokens (the shortest has "
+            f"{min(lengths, default=0)}): use a shorter template than {entries[0].template.name!r} or a model with a "
+            "longer context"
         )
     return Plan(tuple(chunks), tuple(dropped))
 

@@ -20,8 +20,9 @@ from r1zero.tasks.benchmarks import BENCHMARKS
 Status = Literal["table", "figure", "text", "misprint"]
 ROUNDING = 0.0005  # values are given to a tenth of a percent
 READING = 0.01  # and those read off a figure to a percent
-# the rules by which the papers find an answer under each template, and ours that find the same in whole responses
-RULES = {"r1": ("r1",), "qwen_math": ("boxed_strict", "boxed"), "none": ("boxed_strict", "boxed")}
+# how answers were found under each template where a row or its source says nothing else
+USUAL_RULES = {"r1": "r1", "qwen_math": "boxed_strict", "none": "boxed_strict"}
+SAME_RULES = {("boxed_strict", "boxed")}  # theirs and ours that find the same in whole responses
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Reference:
     samples: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    answer_format: str = ""  # the rule that found the answers; "" is not known
     note: str = ""
 
     @property
@@ -81,6 +83,7 @@ def _reference(source: Mapping, row: Mapping, column: str, percent: float) -> Re
         value=percent / 100,
         status="misprint" if printed is not None else source.get("status", "table"),
         printed=None if printed is None else printed / 100,
+        answer_format=row.get("answer_format", source.get("answer_format", USUAL_RULES.get(row["template"], ""))),
         note=row.get("note", ""),
         **protocol,
     )
@@ -172,9 +175,9 @@ def differences(protocol: Protocol, reference: Reference) -> tuple[str, ...]:
         theirs, ours = getattr(reference, key), getattr(protocol, key)
         if theirs is not None and theirs != ours:
             found.append(f"{key} {ours}, theirs {theirs}")
-    rules = RULES.get(reference.template, ())
-    if protocol.answer_format and rules and protocol.answer_format not in rules:
-        found.append(f"answers found by {protocol.answer_format}, theirs by {rules[0]}")
+    theirs, ours = reference.answer_format, protocol.answer_format
+    if theirs and ours and theirs != ours and (theirs, ours) not in SAME_RULES:
+        found.append(f"answers found by {ours}, theirs by {theirs}")
     return tuple(found)
 
 

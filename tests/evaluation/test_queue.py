@@ -48,7 +48,7 @@ def test_templates_do_not_share_a_chunk_for_their_stop_strings_differ(entries, f
 def test_prompts_without_room_are_left_out_and_named(entries, fake_policy):
     plan = make_plan(entries, fake_policy(max_context=15), samples=1, concurrent=100)
     assert plan.dropped == ("sums/10", "more/10")  # "What is 10 + 1?" has 15 characters
-    with pytest.raises(ValueError, match="no prompt fits the model's context of 3 tokens"):
+    with pytest.raises(ValueError, match=r"no prompt fits the model's context of 3 tokens \(the shortest has 14\)"):
         make_plan(entries, fake_policy(max_context=3), samples=1, concurrent=100)
 
 
@@ -91,6 +91,10 @@ def test_a_directory_of_other_questions_or_settings_is_refused(sums, plain, fake
     collected(config, plan, engine)
     changed = [replace(sums[0], gold="3"), *sums[1:]]
     other = make_plan([Entry("sums", tuple(changed), plain)], fake_policy(), samples=2, concurrent=2)
+    with pytest.raises(ValueError, match="the questions are others"):
+        collected(config, other, engine)
+    headed = replace(plain, stop=("</answer>",))  # a template file whose text is the same and whose header is not
+    other = make_plan([Entry("sums", tuple(sums), headed)], fake_policy(), samples=2, concurrent=2)
     with pytest.raises(ValueError, match="the questions are others"):
         collected(config, other, engine)
     with pytest.raises(ValueError, match=r"sampling\.max_tokens was 20, is 30"):

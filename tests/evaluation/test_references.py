@@ -73,6 +73,11 @@ def test_what_was_asked_otherwise_is_said_and_not_called_compatible():
     assert partial.verdict == "not comparable: not all questions"
     lenient = Protocol("Qwen2.5-Math-7B", "none", 1, 0.0, 3000, answer_format="any")
     assert match(lenient, ours)[0].verdict == "not comparable: answers found by any, theirs by boxed_strict"
+    distilled = Protocol("DeepSeek-R1-Distill-Qwen-7B", "chat", 1, 0.0, 8000, answer_format="boxed")
+    assert {m.differs[-1] for m in match(distilled, ours)} == {"answers found by boxed, theirs by r1_distill"}
+    own = {"aime24": Interval(0.3, 0.2, 0.5)}  # simpleRL grades itself by Qwen's rule, its critics by a stricter one
+    found = match(Protocol("SimpleRL-Zero-7B", "qwen_math", 1, 0.0, 3000, answer_format="boxed_strict"), own)
+    assert [m.compatible for m in found] == [True, None]
     assert match(Protocol("Qwen2.5-Math-7B", "tinyzero", 1, 0.0, 3000), ours) == []
     assert match(Protocol("Qwen2.5-Math-72B", "none", 1, 0.0, 3000), ours) == []
     (undefined,) = match(BASE_7B, {"math": Interval(math.nan, math.nan, math.nan)})
@@ -92,6 +97,7 @@ def test_every_reference_and_baseline_names_what_exists():
     for reference in references():
         assert reference.benchmark in {*BENCHMARKS, *SUITES, "macro"}
         assert 0 <= reference.value <= 1
+        assert reference.answer_format in EXTRACTORS or reference.template == "4-shot"
         assert all(name == name.lower() for name in reference.names)
     for baseline in BASELINES.values():
         assert baseline.template in {*TEMPLATES, "chat"}
