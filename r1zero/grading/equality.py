@@ -19,6 +19,7 @@ from r1zero.grading.formula import Node, UnreadableError, parse
 from r1zero.grading.guards import TooCostlyError
 from r1zero.grading.normalize import plain_text, unwrap
 from r1zero.grading.regions import as_region, subject
+from r1zero.grading.sentence import lone_number
 from r1zero.grading.structure import Shape, label
 from r1zero.grading.units import Unit, split_unit
 from r1zero.grading.values import UndefinedError, decimal, kinds, names, ratio_at_points, renamed, same_value
@@ -67,11 +68,15 @@ def _same_across_kinds(prediction: Shape, gold: Shape, rule: Rule) -> bool:
         other = gold if bracketed is prediction else prediction
         if other.kind == "list" and len(other.items) > len({label(item) for item in other.items} - {""}) > 0:
             return False  # x = 1 or x = 2 is no point
+        if other.kind == "matrix" and (rows := _rows(bracketed, other.marks)):
+            return _same_in_order(*((rows, gold) if bracketed is prediction else (prediction, rows)), rule)
         if bracketed.marks not in (("(", ")"), ("\\langle", "\\rangle")):
             return bracketed.marks == ("[", "]") and other.kind == "matrix" and _same_in_order(prediction, gold, rule)
         if other.kind == "matrix" and other.marks != ("1",):
             return False
         return _same_in_order(prediction, gold, rule)
+    if "set" in kinds and any(shape.text == "\\text{no solution}" for shape in (*prediction.items, *gold.items)):
+        return False  # the set of the empty set is not empty
     for one, other in ((prediction, gold), (gold, prediction)):
         if one.kind in ("set", "list", "union") and len(one.items) == 1:
             members = (one.items[0], other)
@@ -79,6 +84,16 @@ def _same_across_kinds(prediction: Shape, gold: Shape, rule: Rule) -> bool:
     if kinds == {"base", "leaf"}:
         return _same_base_and_leaf(prediction, gold)
     return False
+
+
+def _rows(nested: Shape, marks: tuple[str, ...]) -> Shape | None:
+    """[[1, 2], [3, 4]] as a matrix of so many columns; None where it is no such thing."""
+    square = ("[", "]")
+    if nested.marks != square or any(row.kind != "tuple" or row.marks != square for row in nested.items):
+        return None
+    if {str(len(row.items)) for row in nested.items} != set(marks):
+        return None
+    return Shape("matrix", nested.text, tuple(cell for row in nested.items for cell in row.items), marks)
 
 
 def _same_base_and_leaf(prediction: Shape, gold: Shape) -> bool:
@@ -202,8 +217,11 @@ def _same_equation(prediction: Shape, gold: Shape, rule: Rule) -> bool:
         called = (called[1], called[1])  # x_1 = 3 where the gold says x = 3
     if all(called):
         functions = {name.partition("(")[0] for name in called}
-        if called[0] == called[1] or functions == {"y", "f"}:
+        is_graph = "y" in called and any(re.fullmatch(r"[fgh]\(x\)", name) for name in called)
+        if called[0] == called[1] or is_graph or functions == {"y", "f"}:
             return same(prediction.items[-1], gold.items[-1], rule)
+        if len(functions) == 1 and called[0] != called[1] and any("(" not in name for name in called):
+            return same(prediction.items[-1], gold.items[-1], rule)  # x(t) is x
         if len(functions) == 1 and "" not in (variables := [name.partition("(")[2].strip(")") for name in called]):
             return _same_function(prediction.items[-1].text, gold.items[-1].text, *variables)
     if len(prediction.items) != 2 or len(gold.items) != 2:
@@ -283,6 +301,8 @@ def same_leaf(prediction: str, gold: str, rule: Rule = EXACT) -> bool:
 
 def _same_words(prediction: str, gold: str) -> bool:
     keys = words.word_key(prediction), words.word_key(gold)
+    if keys[1] == "infinitely many" and prediction.strip() == "\\infty":
+        return True
     if keys[0] and keys[0] == keys[1]:
         return True
     if keys[1] in ("yes", "no", "true", "false"):
@@ -459,29 +479,3 @@ def _near(value: Node, wanted: Node, rule: Rule) -> bool | None:
         return None
     margin = max(rule.tolerance or 0.0, (rule.relative or 0.0) * abs(b))
     return abs(a - b) <= margin * (1 + 1e-9)
-
-
-_NUMERAL = re.compile(
-    r"(?<![\w.])-?(?:\\?\$)?\s?(?:\d+\s+\d+/\d+|\d*\s*\\frac\s*\{-?\d+\}\s*\{\d+\}|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+/\d+|\d*\.?\d+)(?![\d^_])"
-)
-_SENTENCE = re.compile(r"[a-zA-Z]{2,}")
-_OPERATORS = re.compile(
-    r"[+*^=<>_|!\\]|\b(?:not|no|cannot|never|neither|isn't|or|between|least|most|thousand|million|billion|trillion|dozen|hundred)s?\b"
-)
-
-
-def lone_number(text: str) -> str:
-    """The number of a sentence that holds exactly one and no formula: "She has 5 apples left." -> "5"; else "".
-
-    >>> lone_number("The slope is -3 in all"), lone_number("5 or 6 apples"), lone_number("it is not 5")
-    ('-3', '', '')
-    """
-    plain = plain_text(text).replace("\\$", "$").replace("\\(", "").replace("\\)", "")
-    found = _NUMERAL.findall(plain)
-    if len(found) != 1 or len(_SENTENCE.findall(plain)) < 1:
-        return ""
-    rest = plain.replace(found[0], " ", 1).replace("$", " ")
-    if _OPERATORS.search(rest.replace("\\%", "%").lower()) or re.search(r"\d", rest):
-        return ""
-    percent = "%" if re.match(r"\s*\\?%", plain[plain.find(found[0]) + len(found[0]) :]) else ""
-    return found[0].strip().replace("$", "") + percent

@@ -146,7 +146,7 @@ class _Reader:
 
     def check_adjacent(self) -> None:
         """Two numerals side by side, and a numeral after a letter, are no product."""
-        if self.kind() == "number" and self.kind(-1) in ("number", "letter"):
+        if self.kind() == "number" and self.kind(-1) in ("number", "letter") and self.peek(-1) != "i":
             raise UnreadableError(f"an operator is missing before {self.peek()[:20]!r}")
 
     def signed_factor(self) -> Node:
@@ -411,6 +411,9 @@ class _Reader:
             parts = (self.group(),)
         else:
             parts = (self.following(),)
+        if name == "cis" and base is None and power is None:  # cos x + i sin x
+            turn = Node("*", (Node("constant", name="i"), Node("sin", parts)))
+            return Node("+", (Node("cos", parts), turn))
         if name == "abs" or (name == "sqrt"):
             node = Node(name, parts)
         elif base is not None:

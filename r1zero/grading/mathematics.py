@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from r1zero.grading import guards
-from r1zero.grading.equality import EXACT, Rule, UndecidedError, lone_number, same
+from r1zero.grading.equality import EXACT, Rule, UndecidedError, same
 from r1zero.grading.exact import exact_equal, plain_value
 from r1zero.grading.normalize import normalize, plain_text
 from r1zero.grading.process import NOT_GRADED
+from r1zero.grading.sentence import lone_number
 from r1zero.grading.structure import readings
 
 CACHED = 100_000  # verdicts kept

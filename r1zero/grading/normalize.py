@@ -158,6 +158,7 @@ _TRANSLATION = str.maketrans(_TABLE)
 
 _RAISED = re.compile(f"[{''.join(map(re.escape, _SUPERSCRIPTS))}]+")
 _LOWERED = re.compile(f"[{''.join(map(re.escape, _SUBSCRIPTS))}]+")
+_SMALL_FRACTION = re.compile(f"([{''.join(_SUPERSCRIPTS)[:10]}]+)[⁄/∕]([{''.join(_SUBSCRIPTS)[:10]}]+)")  # ⁴⁄₃
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -250,6 +251,12 @@ _POWER_IN_TEXT = re.compile(r"(?<=[a-z])(\^)\{(-?\d)\}(?=[a-z\s]*\})")  # \text{
 _CASES = re.compile(r"\\begin\{(?:cases|aligned)\}(.*?)\\end\{(?:cases|aligned)\}", re.DOTALL)
 _PRIME = re.compile(r"\^\s*\{?\s*('+)\s*\}?")
 _CIRCLE = re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\\circ(?![a-zA-Z])")
+_LETTER_O = re.compile(r"(?<=\d)\s*\^\s*(?:o(?![a-zA-Z])|\{\s*(?:o|\\text\s*\{\s*o\s*\})\s*\})")  # 30^{\text{o}}
+_UNIT_FRACTION = re.compile(
+    r"\\frac\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*\{\s*\\text\s*\{([^{}]*)\}\s*(?:(\^)\s*\{?\s*(\d)\s*\}?\s*)?\}"
+)
+_FUNCTION_NAME = re.compile(r"\\text\s*\{\s*((?:arc)?(?:sin|cos|tan|cot|sec|csc)|sinh|cosh|tanh|cis)\s*\}")
+_QUANTITY = re.compile(r"\\text\s*\{\s*([-$]?\d[^{}]*)\}")  # \text{2 hours}
 _MARKUP = re.compile(r"^(\*\*|__|\*|`+|\"|')(.+)\1$", re.DOTALL)
 _DELIMITERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 
@@ -269,6 +276,8 @@ def normalize(text: str) -> str:
     if "mod" in text:
         text = _MODULO.sub(lambda m: f" \\mod {m.group(1) or m.group(2)}", text)
     text = _CROSS.sub(r" \\times ", _SPACES.sub(" ", text))
+    if found := _QUANTITY.fullmatch(text):
+        text = found[1]
     return with_overline(unwrap(text))
 
 
@@ -277,10 +286,17 @@ def _plain_characters(text: str) -> str:
     if text.isascii():
         return _CONTROL.sub(" ", text)
     text = _CONTROL.sub(" ", _INVISIBLE.sub("", text))
+    text = _SMALL_FRACTION.sub(
+        lambda m: f"\\frac{{{_digits(m[1], _SUPERSCRIPTS)}}}{{{_digits(m[2], _SUBSCRIPTS)}}}", text
+    )
     text = _RAISED.sub(lambda m: "^{" + "".join(_SUPERSCRIPTS[c] for c in m.group()) + "}", text)
     text = _LOWERED.sub(lambda m: "_{" + "".join(_SUBSCRIPTS[c] for c in m.group()) + "}", text)
     # NFKC can bring back characters of the table (full-width −), so the table is applied on both sides of it
     return unicodedata.normalize("NFKC", text.translate(_TRANSLATION)).translate(_TRANSLATION)
+
+
+def _digits(small: str, table: dict[str, str]) -> str:
+    return "".join(table[c] for c in small)
 
 
 def _plain_latex(text: str) -> str:
@@ -294,7 +310,9 @@ def _plain_latex(text: str) -> str:
     text = _WORDY.sub(r"\\text", text)
     text = _LOOKS.sub("", text)
     text = _RENAME.sub(lambda m: _renamed(_RENAMED[m.group(1)]), text)
-    text = _CIRCLE.sub(r"^\\circ ", text)
+    text = _LETTER_O.sub(r"^\\circ ", _CIRCLE.sub(r"^\\circ ", text))
+    text = _UNIT_FRACTION.sub(lambda m: f"\\text{{{m[1]}/{m[2]}{m[3] or ''}{m[4] or ''}}}", text)
+    text = _FUNCTION_NAME.sub(r"\\\1 ", text)
     text = _PRIME.sub(r"\1", text)
     text = _POWER_IN_TEXT.sub(r"\1\2", text)
     text = _CASES.sub(lambda m: m.group() if "&" in m.group(1) else m.group(1).replace("\x01", ", "), text)

@@ -14,18 +14,32 @@ _NAME = r"\\?[a-zA-Z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?"
 def subject(relation: Shape) -> str:
     """The variable of `1 < x < 2` or `x > 2`."""
     for item in relation.items:
-        if re.fullmatch(_NAME + r"|\|\s*[a-zA-Z]\s*\|", item.text):
-            return item.text.strip("| ")
+        if found := _DISTANCE.fullmatch(item.text):
+            return found["name"] or found["last"]
+        if re.fullmatch(_NAME, item.text):
+            return item.text
     return ""
 
 
+_DISTANCE = re.compile(
+    r"\|\s*(?:(?P<name>[a-zA-Z])\s*(?:(?P<sign>[+-])\s*(?P<size>[\d./]+)\s*)?|(?P<from>[\d./]+)\s*-\s*(?P<last>[a-zA-Z])\s*)\|"
+)
+
+
 def _as_distance(relation: Shape) -> Shape | None:
-    """|x| < a as (-a, a), and |x| > a as what lies outside."""
-    found = re.fullmatch(r"\|\s*[a-zA-Z]\s*\|", relation.items[0].text)
-    if not found or len(relation.items) != 2 or relation.marks[0] not in _FLIPPED:
+    """|x| < a as (-a, a), |x - 3| < a as (3 - a, 3 + a), and |x| > a as what lies outside."""
+    if len(relation.items) != 2 or relation.marks[0] not in _FLIPPED:
         return None
-    sign, high = relation.marks[0], relation.items[1]
-    low, closed = Shape("leaf", f"-({high.text})"), "=" in sign
+    inside, bound, sign = relation.items[0].text, relation.items[1], relation.marks[0]
+    if bound.text.startswith("|"):
+        inside, bound, sign = bound.text, relation.items[0], _FLIPPED[sign]
+    if not (found := _DISTANCE.fullmatch(inside)):
+        return None
+    centre = found["from"] or (f"-({found['size']})" if found["sign"] == "+" else found["size"])
+    low, high = Shape("leaf", f"-({bound.text})"), bound
+    if centre:
+        low, high = (Shape("leaf", f"({centre}) {sign} ({bound.text})") for sign in "-+")
+    closed = "=" in sign
     if sign[0] == "<":
         return Shape("tuple", relation.text, (low, high), ("[", "]") if closed else ("(", ")"))
     left = Shape("tuple", "", (Shape("leaf", "-\\infty"), low), ("(", "]" if closed else ")"))

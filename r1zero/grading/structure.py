@@ -181,6 +181,7 @@ def read(text: str) -> Shape:
         return Shape("union", text, _flat([read(part) for part in unions], "union"))
     return (
         _bracketed(text)
+        or _signed(text)
         or _column(text)
         or _unit_vectors(text)
         or _matrix(text)
@@ -347,6 +348,18 @@ def _bracketed(text: str) -> Shape | None:
     return Shape("tuple", text, tuple(members), (opening, closing)) if len(members) <= MAX_ITEMS else None
 
 
+def _signed(text: str) -> Shape | None:
+    """-(1, 2) is (-1, -2), and +(1, 2) itself."""
+    if text[:1] not in ("+", "-") or not text[1:].lstrip().startswith("("):
+        return None
+    inner = _bracketed(text[1:].strip())
+    if inner is None or inner.kind != "tuple" or inner.marks != ("(", ")"):
+        return None
+    sign = text[0]
+    items = inner.items if sign == "+" else tuple(read(f"-({item.text})") for item in inner.items)
+    return Shape("tuple", text, items, inner.marks)
+
+
 _TRANSPOSED = re.compile(r"([(\[].*[)\]])\s*\^\s*\{?\s*(?:T|\\top|\\text\s*\{T\})\s*\}?", re.DOTALL)
 _UNIT_VECTOR = re.compile(
     r"\s*(?P<sign>[+-]?)\s*(?P<size>[^+]*?)\s*(?:\\(?:hat|vec)\s*\{?\s*)?"
@@ -423,7 +436,7 @@ def _plus_minus(text: str) -> Shape | None:
 
 
 _LABEL = re.compile(
-    r"\|[a-zA-Z]\||(?:\\angle\s*)?(?:\\text\s*\{[^{}]*\}|\\?[a-zA-Z]+(?:\s[a-zA-Z]+)*)\s*(?:_\s*(?:\{[^{}]*\}|\w|\\[a-z]+))?\s*'*"
+    r"\|[a-zA-Z]\||(?:(?:m\s*)?\\angle\s*)?(?:\\text\s*\{[^{}]*\}|\\?[a-zA-Z]+(?:\s[a-zA-Z]+)*)\s*(?:_\s*(?:\{[^{}]*\}|\w|\\[a-z]+))?\s*'*"
     r"\s*(?:\^\s*\{?-1\}?\s*(?=\())?(?:\([a-zA-Z](?:\s*,\s*[a-zA-Z])*\))?"
 )
 _NOT_LABELS = re.compile(r"\\(?:sqrt|sin|cos|tan|ln|log|frac|pi|binom|cot|sec|csc)(?![a-zA-Z])")

@@ -15,12 +15,12 @@ class UnreadableError(Exception):
 FUNCTIONS = frozenset([
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc", "sinh",
     "cosh", "tanh", "coth", "ln", "log", "lg", "exp", "abs", "sqrt", "cbrt", "floor", "ceil", "max", "min", "gcd",
-    "lcm", "det", "sgn", "Re", "Im", "asin", "acos", "atan", "fact", "binom", "mod", "root"
+    "lcm", "cis", "det", "sgn", "Re", "Im", "asin", "acos", "atan", "fact", "binom", "mod", "root"
 ])  # fmt: skip
 _PLAIN_WORDS = {"sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos",
                 "atan", "sinh", "cosh", "tanh", "ln", "log", "lg", "exp", "abs", "floor", "ceil", "max", "min", "gcd",
-                "lcm", "binom", "pi", "infinity", "infty", "inf", "theta", "alpha", "beta", "gamma", "lambda", "phi",
-                "omega", "sigma", "degrees", "degree", "deg", "choose", "mod"}  # fmt: skip
+                "lcm", "binom", "cis", "pi", "infinity", "infty", "inf", "theta", "alpha", "beta", "gamma", "lambda",
+                "phi", "omega", "sigma", "degrees", "degree", "deg", "choose", "mod"}  # fmt: skip
 GREEK = frozenset([
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
     "xi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi",

@@ -50,6 +50,7 @@ def _table() -> dict[str, tuple[str, Fraction]]:
         "energy": {"J joule": 1, "kj kilojoule": 1000, "megajoule": 10**6},
         "calories": {"cal calorie": 1, "kcal": 1000}, "voltage": {"volt": 1, "kv": 1000},
         "force": {"N newton": 1}, "power": {"W watt": 1, "kw kilowatt": 1000, "megawatt": 10**6}, "count": {"unit": 1},
+        "rotation": {"rpm": 1}, "consumption": {"mpg": 1}, "beat": {"bpm": 1}, "piece": {"piece pc": 1},
     }  # fmt: skip
     return {name: (dimension, Fraction(size)) for dimension, sizes in rows.items()
             for spellings, size in sizes.items() for name in spellings.split()}  # fmt: skip
@@ -124,6 +125,8 @@ def split_unit(text: str) -> tuple[str, Unit | None, Fraction]:
     if first.lower().rstrip("s") in SCALES:
         _, unit, _ = split_unit("1 " + rest) if rest else ("", None, 0)
         return found["value"].strip(), unit, Fraction(SCALES[first.lower().rstrip("s")])
+    if text[found.end("value")].isalpha() and len(first) < 5 and not known_unit(first):
+        return text, None, Fraction(1)  # 5abc is a product
     unit = read_unit(words)
     return (found["value"].strip(), unit, Fraction(1)) if unit else (text, None, Fraction(1))
 
@@ -142,7 +145,7 @@ def as_one_quantity(text: str) -> str:
         return text
     total, at, last = Fraction(0), 0, None
     for found in _PART.finditer(plain):
-        unit = _known(found[2])
+        unit = known_unit(found[2])
         if found.start() != at or unit is None or (last and (unit[0] != last[0] or unit[1] >= last[1])):
             return text
         total, at, last, name = total + Fraction(found[1]) * unit[1], found.end(), unit, found[2]
@@ -194,8 +197,8 @@ def read_unit(words: str) -> Unit | None:
                 powers[last] = powers.get(last, 0) + extra * sign_of_last
                 factor *= size ** (extra * sign_of_last)
                 continue
-            found = _known(word)
-            if found is None and (len(low) < 3 or low in _NOT_UNITS):
+            found = known_unit(word)
+            if found is None and (len(low) < 3 or low in _NOT_UNITS or not re.search("[aeiou]", low)):
                 return None
             if counted and sign == sign_of_last:
                 powers.pop(counted, None)  # `distinct integers` are integers
@@ -214,7 +217,8 @@ def read_unit(words: str) -> Unit | None:
     return Unit(tuple(sorted((name, power) for name, power in powers.items() if power)), factor)
 
 
-def _known(word: str) -> tuple[str, Fraction] | None:
+def known_unit(word: str) -> tuple[str, Fraction] | None:
+    """The dimension and size of one word that is in the table."""
     for spelling in (word, word.lower(), _singular(word.lower())):
         if spelling in _UNITS:
             return _UNITS[spelling]

@@ -116,7 +116,10 @@ def word_key(text: str) -> str:
     >>> word_key(r"\\\\text{The Ellipse.}"), word_key("no solutions") == word_key("None")
     ('ellipse', True)
     """
-    words = re.sub(r"\s+", " ", _PUNCTUATION.sub(" ", plain_text(text).casefold())).strip()
+    plain = plain_text(text).casefold()
+    if found := re.match(r"-\s?(?=\w)", plain):  # a sign, and no mark of punctuation
+        return "minus " + word_key(plain[found.end() :])
+    words = re.sub(r"\s+", " ", _PUNCTUATION.sub(" ", plain)).strip()
     words = re.sub(r"^(?:the|an|a) (?=\w)", "", words)
     if found := _SHORT_DAY.fullmatch(words):
         return next(day for day in _DAYS if day.startswith(found[1][:3]))

@@ -14,7 +14,7 @@ from r1zero.grading.pool import GradingFault
 # one gold a line: its format, answers that are equal to it and answers that are not
 ROWS = [
     json.loads(line)
-    for name in ("math_pairs.jsonl", "math_pairs_of_real_golds.jsonl")
+    for name in ("math_pairs.jsonl", "math_pairs_of_real_golds.jsonl", "math_pairs_of_near_misses.jsonl")
     for line in (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
 ]
 FORMATS = list(dict.fromkeys(row["format"] for row in ROWS))
@@ -140,3 +140,13 @@ def test_megabytes_are_not_remembered():
     before = mathematics._remembered.cache_info().currsize
     assert fault("y" * 100_000, "x+1") == "longer than 1000 characters"
     assert mathematics._remembered.cache_info().currsize == before
+
+
+def test_letters_behind_a_number_are_variables_unless_they_are_a_unit_or_a_word():
+    for product in ("3xy", "3 xy", "3xyz", "3abc", "3\\,dx", "3n", "3ln"):
+        assert not equivalent(product, "3"), product
+    for product in ("\\frac{5}{7}x", "-\\frac{5}{7}i", "\\frac{1}{2}mv"):
+        assert not equivalent(product, "\\frac57") and not equivalent(product, "-\\frac57"), product
+        assert not equivalent(product, "\\frac12"), product
+    for answer in ("3 apples", "3km", "3 mL", "3rd", "3 a day", "She has 3 left"):
+        assert equivalent(answer, "3"), answer
