@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from r1zero.analysis.ledger import LedgerRow, outcome_ledger
-from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, cluster_interval, pass_at_k
+from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, pass_at_k, share_interval
 from r1zero.analysis.votes import majority_at_k
 from r1zero.grading import ABSENT, extract
 from r1zero.grading.agreement import Agreement
@@ -338,14 +338,17 @@ def _at_k(
     """pass@k and maj@k on the mean over questions with at least k responses; undefined for k = 1."""
     if k < 2:
         return NOTHING, NOTHING
-    passed, won = [], []
+    passed: list[float] = []
+    won: list[float] = []
+    counts: list[int] = []
     order = np.argsort(question_N, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(question_N[order])) + 1):
         if len(members) >= k:
             right = [bool(right_N[i]) for i in members]
+            counts.append(len(members))
             passed.append(pass_at_k(len(members), sum(right), k))
             won.append(majority_at_k([answers[i] for i in members], right, k))
-    return cluster_interval(passed, range(len(passed))), cluster_interval(won, range(len(won)))
+    return share_interval(passed, counts), share_interval(won, [1 if n == k else n for n in counts])
 
 
 def _ledger(tally: Tally, verdict_N: np.ndarray, length_N: Sequence[int]) -> list[LedgerRow]:

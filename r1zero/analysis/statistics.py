@@ -105,6 +105,16 @@ def accuracy_interval(correct_P: Numbers, samples_P: Numbers, level: float = 0.9
     return wilson_interval(p * effective, effective, level)
 
 
+def share_interval(shares_P: Numbers, samples_P: Numbers, level: float = 0.95) -> Interval:
+    """The mean of per-problem chances (pass@k, maj@k) of which each was estimated from so many responses.  [P], [P]
+
+    As `accuracy_interval`, so that it has a width even where all are 0 or 1.  Problems with a NaN chance are left out.
+    """
+    shares, samples = np.asarray(shares_P, float), np.asarray(samples_P, float)
+    kept = ~np.isnan(shares)
+    return accuracy_interval(shares[kept] * samples[kept], samples[kept], level)
+
+
 def mean_interval(values: Numbers, level: float = 0.95) -> Interval:
     """The mean of independent values (seeds, say) with Student's t interval: mean ± t sd/sqrt(n).
 

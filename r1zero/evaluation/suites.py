@@ -74,7 +74,15 @@ def load_entries(names: Sequence[str], config: EvalConfig, template: Template) -
 
 
 def _title(name: str) -> str:
-    return Path(name).stem if name.endswith(SUFFIXES) else name
+    """A file goes by its name; one that is called like a benchmark keeps its suffix, for it may hold something else.
+
+    >>> _title("mine/sums.jsonl"), _title("mine/math500.jsonl"), _title("math500")
+    ('sums', 'math500.jsonl', 'math500')
+    """
+    file = Path(name)
+    if not name.endswith(SUFFIXES):
+        return name
+    return file.name if file.stem in {"countdown", *SUITES, *BENCHMARKS} else file.stem
 
 
 def _problems(name: str, config: EvalConfig) -> list[Problem]:

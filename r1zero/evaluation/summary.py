@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from r1zero.analysis.ledger import LedgerRow, outcome_ledger
-from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, cluster_interval, pass_at_k
+from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, cluster_interval, pass_at_k, share_interval
 from r1zero.analysis.votes import majority_at_k
 from r1zero.evaluation.suites import Entry
 from r1zero.grading.pool import is_failure, is_timeout
@@ -64,9 +64,9 @@ def summarise(name: str, rollouts: pl.DataFrame, *, samples: int, dropped: int =
     count_P = [len(group["correct"]) for group in groups]
     pass_at, majority_at = {}, {}
     for k in powers(samples):
-        pass_at[k] = _mean_interval([pass_at_k(n, c, k) for n, c in zip(count_P, right_P, strict=True)], count_P)
+        pass_at[k] = share_interval([pass_at_k(n, c, k) for n, c in zip(count_P, right_P, strict=True)], count_P)
         majority = [majority_at_k(group["extracted"], group["correct"], k) for group in groups]
-        majority_at[k] = _mean_interval(majority, [1] * len(groups) if k == samples else count_P)
+        majority_at[k] = share_interval(majority, [1] * len(groups) if k == samples else count_P)
     return Summary(
         name=name,
         problems=len(groups),
@@ -82,12 +82,6 @@ def summarise(name: str, rollouts: pl.DataFrame, *, samples: int, dropped: int =
         grading_timeouts=sum(map(is_timeout, rows["reason"])),
         grading_failures=sum(map(is_failure, rows["reason"])),
     )
-
-
-def _mean_interval(values_P: Sequence[float], count_P: Sequence[int]) -> Interval:
-    """The mean of per-problem probabilities, clustered by problem: never of no width, NaN left out."""
-    kept = [(value, n) for value, n in zip(values_P, count_P, strict=True) if not math.isnan(value)]
-    return accuracy_interval([value * n for value, n in kept], [n for _, n in kept])
 
 
 def _share(rows: pl.DataFrame, condition: pl.Expr) -> Interval:

@@ -162,6 +162,8 @@ def test_pass_and_majority_at_k_over_questions_with_k_responses():
     assert (one.questions, one.k) == (4, 4)
     assert boxed.pass_at_k.estimate == pytest.approx(2 / 3)  # a and b hold a right one
     assert boxed.majority_at_k.estimate == pytest.approx(0.5 / 3)  # a is a draw
+    few = by_rule([row(i, r"\boxed{4}", question="a") for i in range(2)])["boxed"].pass_at_k
+    assert (few.estimate, few.high) == (1.0, 1.0) and few.low == pytest.approx(0.2065, abs=1e-4)  # Wilson's, 1 of 1
     assert math.isnan(by_rule([row(1, "x")])["boxed"].pass_at_k.estimate)
 
 

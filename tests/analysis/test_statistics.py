@@ -19,6 +19,7 @@ from r1zero.analysis.statistics import (
     newcombe_difference,
     paired_difference,
     pass_at_k,
+    share_interval,
     show_p,
     sign_flip_test,
     t_test,
@@ -242,3 +243,10 @@ def test_a_difference_of_that_size_is_found_in_four_of_five_experiments(n):
 
 def test_without_spread_or_pairs_no_effect_is_called_detectable():
     assert all(math.isnan(minimum_detectable_effect(*x)) for x in ((1.0, 1), (0.0, 5), (math.nan, 5), (1.0, 0)))
+
+
+def test_chances_of_problems_have_an_interval_without_those_that_are_undefined():
+    some = share_interval([1.0, 0.0, 0.5, math.nan], [4, 4, 4, 2])
+    assert some == accuracy_interval([4, 0, 2], [4, 4, 4])
+    assert share_interval([1.0, 1.0], [8, 8]).low == wilson_interval(2, 2).low  # all right, and not certain
+    assert math.isnan(share_interval([math.nan], [2]).estimate)
