@@ -172,11 +172,25 @@ def _same_reading(prediction: str, gold: str, rule: Rule, unit: str) -> bool:
     )
 
 
+# words that make of the number or formula beside them another one: half of 8, more than 8, 8 squared, never 8
+_TURNED = re.compile(
+    r"\b(?:wrong|incorrect|never|isn't|aren't|impossible)\b|"
+    r"\b(?:than|half|double|twice|thrice|triple|(?:square|cube|root|log|logarithm|multiples?|factors?|divisors?) of|"
+    r"modulo|mod|except|up to|under|over|below|above)\s+(?:of\s+)?(?:\$|\\\(|\\?-?\d|\\frac)|"
+    r"(?:\d|\$|\\\)|\})\s*(?:squared|cubed|factorial|halves|choose|below zero|(?:times|over|plus|minus)\s+[b-z]\b)",
+    re.IGNORECASE,
+)
 _CHOSEN = re.compile(r"\(?[A-J](?:\)|[.:])\s*(?=\S)")
 
 
 def _number_in_words(text: str) -> str:
-    """The one number of a sentence, or behind the letter of a choice: `A. 250`."""
+    """The one number of a sentence, or behind the letter of a choice: `A. 250`; "" where its words make it another.
+
+    >>> _number_in_words("She has 5 left"), _number_in_words("half of 8"), _number_in_words("8 squared")
+    ('5', '', '')
+    """
+    if _TURNED.search(text):
+        return ""
     if found := _CHOSEN.match(text):
         rest = text[found.end() :].strip()
         return rest if plain_value(rest) is not None else lone_number(rest)
@@ -220,7 +234,12 @@ def without_sentence(text: str) -> str:
     plain = _NEAR.sub("", plain.strip())
     formulas = _MATH.findall(plain)
     outside = _MATH.sub("", plain)
-    if len(formulas) != 1 or not re.search(r"[a-zA-Z]{2,}", outside) or re.search(r"\d|\bnot\b", outside):
+    if (
+        len(formulas) != 1
+        or not re.search(r"[a-zA-Z]{2,}", outside)
+        or re.search(r"\d|\bnot\b", outside)
+        or _TURNED.search(plain)
+    ):
         return normalize(plain)
     return normalize(next(part for part in formulas[0] if part))
 

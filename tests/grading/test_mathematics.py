@@ -150,3 +150,23 @@ def test_letters_behind_a_number_are_variables_unless_they_are_a_unit_or_a_word(
         assert not equivalent(product, "\\frac12"), product
     for answer in ("3 apples", "3km", "3 mL", "3rd", "3 a day", "She has 3 left"):
         assert equivalent(answer, "3"), answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "half of 8", "double 8", "twice $8$", "8 squared", "less than 8", "more than $8$", "up to 8",
+        "the square root of 8", "a multiple of 8", "all except 8", "it is never $8$", "wrong: $8$", "8 is wrong",
+        "8 times y", "8 over y", "8 choose n", "log of 8",
+    ],
+)  # fmt: skip
+def test_a_number_that_its_sentence_makes_another_is_not_the_answer(answer):
+    assert not equivalent(answer, "8")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["She has 8 left", "8 square meters", "8 more than Tom", "The sum is $8$", "8 times a week", "the 8th", "8 a day"],
+)
+def test_a_number_in_a_plain_sentence_is_the_answer(answer):
+    assert equivalent(answer, "8")
