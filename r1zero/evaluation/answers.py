@@ -6,6 +6,7 @@ OUT/config.json   OUT/eval/part-000003.parquet        one part a chunk of the qu
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from r1zero.evaluation.queue import Plan, Timing, run_queue
 from r1zero.evaluation.summary import NEEDED
 from r1zero.records import Rollout
 from r1zero.store import jsonable, read_config, rollouts_frame, write_config, write_frame
+
+log = logging.getLogger("r1zero")
 
 MAY_CHANGE = {"out", "data"}  # between the parts of one evaluation: where things are
 
@@ -100,6 +103,9 @@ def open_directory(
     there = read_config(out)
     if there.get("verb") != config.verb:
         raise ValueError(f"{out} holds a {there.get('verb')} run, not an evaluation: choose another --out")
+    for key, what in (("commit", "code"), ("versions", "library versions")):
+        if there.get(key) != json.loads(json.dumps(provenance.get(key))):
+            log.warning("%s was begun with other %s: its parts may be graded otherwise than the rest", out, what)
     changed = differing({key: there.get(key) for key in here}, json.loads(json.dumps(jsonable(here))))
     if changed:
         key, before, now = changed

@@ -125,3 +125,13 @@ def test_the_rule_for_answers_can_be_another_than_the_templates(entries, fake_po
     config = replace(CONFIG, samples=1, answer_format="r1")
     strict = collected(config, plan, fake_engine(every_second_sample_is_right))
     assert not strict.rollouts["formatted"].any()
+
+
+def test_a_continuation_under_other_code_is_said_to_mix(entries, fake_policy, fake_engine, tmp_path, caplog):
+    plan = make_plan(entries, fake_policy(), samples=2, concurrent=2)
+    config = replace(CONFIG, out=str(tmp_path / "kept"))
+    for commit, warnings in (("abc", 0), ("abc", 0), ("def", 1)):
+        caplog.clear()
+        engine = fake_engine(every_second_sample_is_right)
+        collect(config, ["sums"], plan, engine, provenance={"commit": commit, "versions": {"python": "3"}})
+        assert [record.message.count("begun with other code") for record in caplog.records] == [1] * warnings
