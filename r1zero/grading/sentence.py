@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from r1zero.grading.normalize import plain_text
+from r1zero.grading.tokens import FUNCTIONS
 from r1zero.grading.units import known_unit
 
 _NUMERAL = re.compile(
@@ -20,6 +21,8 @@ _SHORT_WORDS = frozenset([
 def _is_word(word: str) -> bool:
     """Whether these letters are a word or a unit, and no product of variables: not ab, not xyz."""
     low = word.lower()
+    if low in FUNCTIONS - {"max", "min"}:
+        return False
     return low in _SHORT_WORDS or known_unit(word) is not None or (len(word) > 2 and bool(re.search("[aeiou]", low)))
 
 

@@ -361,6 +361,7 @@ def _signed(text: str) -> Shape | None:
 
 
 _TRANSPOSED = re.compile(r"([(\[].*[)\]])\s*\^\s*\{?\s*(?:T|\\top|\\text\s*\{T\})\s*\}?", re.DOTALL)
+_PLAIN_VECTOR = re.compile(r"[+-]?\s*[\d./]*\s*i\s*[+-]\s*[\d./]*\s*j(?:\s*[+-]\s*[\d./]*\s*k)?")
 _UNIT_VECTOR = re.compile(
     r"\s*(?P<sign>[+-]?)\s*(?P<size>[^+]*?)\s*(?:\\(?:hat|vec)\s*\{?\s*)?"
     r"(?:\\text\s*\{(?P<bold>[ijk])\}|(?<=\{)\\?(?P<hat>[ijk])(?:math)?)\s*\}?(?=\s*(?:[+-]|$))"
@@ -376,6 +377,8 @@ def _column(text: str) -> Shape | None:
 
 def _unit_vectors(text: str) -> Shape | None:
     """5\\text{i} - 2\\hat{j} is the vector (5, -2)."""
+    if _PLAIN_VECTOR.fullmatch(text):
+        text = re.sub(r"([ijk])", r"\\text{\1}", text)  # 4i - 3j
     if not re.search(r"\\(?:text|hat|vec)\s*\{", text):
         return None
     sizes: dict[str, str] = {}

@@ -60,7 +60,8 @@ _UNITS = _table()
 _NOT_UNITS = FUNCTIONS | {
     *("pi", "theta", "alpha", "beta", "infinity", "infty", "base", "choose", "mod", "remainder", "squared", "cubed"),
     *("and", "or", "to", "is", "are", "be", "not", "the", "than", "from", "with", "when", "if", "for", "all", "where"),
-    *("plus", "minus", "times", "divided", "only", "but"),
+    *("plus", "minus", "times", "divided", "only", "but", "factorial", "halves", "below", "above", "over", "under"),
+    *("never", "except", "zero", "wrong", "incorrect", "modulo"),
 }
 _TRAILING = frozenset(
     [
@@ -125,10 +126,15 @@ def split_unit(text: str) -> tuple[str, Unit | None, Fraction]:
     if first.lower().rstrip("s") in SCALES:
         _, unit, _ = split_unit("1 " + rest) if rest else ("", None, 0)
         return found["value"].strip(), unit, Fraction(SCALES[first.lower().rstrip("s")])
-    if text[found.end("value")].isalpha() and len(first) < 5 and not known_unit(first):
+    if text[found.end("value")].isalpha() and _unknown_letters(words):
         return text, None, Fraction(1)  # 5abc is a product
     unit = read_unit(words)
     return (found["value"].strip(), unit, Fraction(1)) if unit else (text, None, Fraction(1))
+
+
+def _unknown_letters(words: str) -> bool:
+    letters = re.match(r"[a-zA-Z]*", words)
+    return letters is not None and len(letters[0]) < 5 and known_unit(letters[0]) is None
 
 
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\.?\s*(?:,?\s*and\b|,)?")
