@@ -165,6 +165,7 @@ def _ask(config: EvalConfig, names: Sequence[str], entries: Sequence[Entry], pol
 
     from r1zero.evaluation.answers import collect
     from r1zero.evaluation.queue import make_plan
+    from r1zero.models.load import weights_digest
     from r1zero.training.run import provenance
 
     plan = make_plan(entries, policy, samples=config.samples, concurrent=config.engine.max_concurrent)
@@ -176,7 +177,8 @@ def _ask(config: EvalConfig, names: Sequence[str], entries: Sequence[Entry], pol
             sampled["tokens"] += count
             status.update(f"asking {total} problems: {sampled['tokens']:,} tokens")
 
-        return plan, collect(config, names, plan, engine, provenance=provenance(), on_tokens=show)
+        weights = weights_digest(policy.model)
+        return plan, collect(config, names, plan, engine, weights=weights, provenance=provenance(), on_tokens=show)
 
 
 def print_tables(config: EvalConfig, baseline: str, result: Result) -> None:

@@ -41,16 +41,18 @@ def collect(
     plan: Plan,
     engine: Engine,
     *,
+    weights: str,
     provenance: Mapping[str, Any],
     on_tokens: Callable[[int], None] | None = None,
 ) -> Answers:
     """Answer the whole plan; with `config.out`, keep every chunk there and redo none that is kept.
 
-    Raises ValueError when the directory holds anything but a part of this very evaluation.
+    `weights` is the model's digest.  Raises ValueError when the directory holds anything but a part of this very
+    evaluation.
     """
     out = Path(config.out) if config.out else None
     if out is not None:
-        open_directory(out, config, suites, plan, provenance)
+        open_directory(out, config, suites, plan, weights, provenance)
     frames: dict[int, pl.DataFrame] = {}
     if out is not None:
         for chunk in plan.chunks:
@@ -90,10 +92,10 @@ def part(out: Path, index: int) -> Path:
 
 
 def open_directory(
-    out: Path, config: EvalConfig, suites: Sequence[str], plan: Plan, provenance: Mapping[str, Any]
+    out: Path, config: EvalConfig, suites: Sequence[str], plan: Plan, weights: str, provenance: Mapping[str, Any]
 ) -> None:
     """Make the directory, or check that it holds this evaluation.  Raises ValueError naming the first difference."""
-    here = {"config": to_dict(config), "suites": list(suites), "questions": plan.fingerprint}
+    here = {"config": to_dict(config), "suites": list(suites), "questions": plan.fingerprint, "weights": weights}
     if not (out / "config.json").exists():
         if out.exists() and any(out.iterdir()):
             raise ValueError(f"{out} is not empty and holds no evaluation: choose another --out")
@@ -112,6 +114,8 @@ def open_directory(
         what = f"{key} was {before!r}, is {now!r}"
         if key == "questions":
             what = "the questions are others, or their template is"
+        elif key == "weights":
+            what = "the model at this path has other weights now"
         raise ValueError(f"{out} holds another evaluation ({what}): choose another --out, or remove it")
 
 

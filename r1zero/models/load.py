@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib.resources import files
@@ -102,6 +103,16 @@ def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
         raise ValueError("the model has no end token: set eos_token_id in generation_config.json or the tokenizer")
     context = getattr(text_config, "max_position_embeddings", None) or 1 << 30
     return Policy(model, tokenizer, vocab_size, tuple(sorted(ends)), int(context))
+
+
+def weights_digest(model: PreTrainedModel, samples: int = 256) -> str:
+    """A digest of a model's weights, from some hundred numbers of each: another training step gives another one."""
+    digest = hashlib.sha256()
+    for name, weight in model.state_dict().items():
+        flat = weight.detach().flatten()
+        some = flat[:: max(1, flat.numel() // samples)].to("cpu", torch.float32)
+        digest.update(f"{name} {tuple(weight.shape)}".encode() + some.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.float32) -> None:

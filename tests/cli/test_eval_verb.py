@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from safetensors.torch import load_file, save_file
 
 from r1zero.cli.evaluate import config_for
 from r1zero.store import read_rollouts
@@ -42,6 +44,18 @@ def test_eval_measures_a_model_and_continues_where_its_rollouts_lie(r1zero, mode
     Path("filled").mkdir()
     Path("filled/something").write_text("")
     assert "filled is not empty" in r1zero("eval", model_dir, *SMALL, "--out", "filled").err
+
+
+def test_an_evaluation_is_not_continued_with_other_weights_at_the_same_path(r1zero, model_dir):
+    shutil.copytree(model_dir, "moving")
+    words = ["eval", "moving", *SMALL, "--out", "kept"]
+    assert r1zero(*words).code == 0
+    assert r1zero(*words).code == 0
+    weights = load_file("moving/model.safetensors")
+    save_file({name: weight + 0.01 for name, weight in weights.items()}, "moving/model.safetensors", {"format": "pt"})
+    changed = r1zero(*words)
+    assert changed.code == 2
+    assert "the model at this path has other weights now" in changed.err
 
 
 def test_a_users_files_are_suites_and_their_mean_is_taken(r1zero, model_dir):
