@@ -39,11 +39,14 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], facts: Mapping[str
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(*columns, title=title)
     for row in rows:
-        cells = (row.get(name, "") for name in columns)
-        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells))
-    console = Console()
+        table.add_row(*(_show(row.get(name, "")) for name in columns))
+    console = Console(width=None if sys.stdout.isatty() else 130)  # a file has room
     console.print(table)
     console.print(f"{facts['hardware']}; torch {facts['versions']['torch']}; commit {facts['commit']}")
+
+
+def _show(cell: Any) -> str:
+    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
 
 
 def write_json(path: Path | None, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
