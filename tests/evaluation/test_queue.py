@@ -24,7 +24,7 @@ def every_second_sample_is_right(prompt, sample):
 
 
 def collected(config, plan, engine):
-    return collect(config, ["sums"], plan, engine, provenance={})
+    return collect(config, ["sums"], plan, engine, weights="as they are", provenance={})
 
 
 @pytest.fixture
@@ -133,5 +133,12 @@ def test_a_continuation_under_other_code_is_said_to_mix(entries, fake_policy, fa
     for commit, warnings in (("abc", 0), ("abc", 0), ("def", 1)):
         caplog.clear()
         engine = fake_engine(every_second_sample_is_right)
-        collect(config, ["sums"], plan, engine, provenance={"commit": commit, "versions": {"python": "3"}})
+        collect(
+            config,
+            ["sums"],
+            plan,
+            engine,
+            weights="as they are",
+            provenance={"commit": commit, "versions": {"python": "3"}},
+        )
         assert [record.message.count("begun with other code") for record in caplog.records] == [1] * warnings
