@@ -12,9 +12,23 @@ import pytest
 
 from r1zero.analysis.ledger import length_reference
 from r1zero.analysis.metrics import evaluation_metrics, rollout_metrics
-from r1zero.config import TrainConfig, build, merge, to_dict
+from r1zero.config import ArchitectureConfig, TrainConfig, build, merge, to_dict
+from r1zero.models.load import save_policy
+from r1zero.models.tiny import fresh_policy, train_tokenizer
 from r1zero.records import Grade, Problem, Prompt, Response, Rollout
 from r1zero.store import append_metrics, part_path, write_config, write_rollouts
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer Qwen2 with random weights."""
+    tokenizer = train_tokenizer(["Numbers: 3, 8, 5\nTarget: 23\n3 * 8 = 24\nAnswer: 3 * 8"], 300)
+    shape = ArchitectureConfig(
+        hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=1, intermediate_size=48, vocab_size=len(tokenizer)
+    )
+    directory = tmp_path_factory.mktemp("models") / "random"
+    save_policy(fresh_policy(shape, tokenizer, seed=0), directory)
+    return directory
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
     else:
         show(findings)
     if arguments.has("out"):
-        from r1zero.audit.page import write_page
+        from r1zero.reports.audit import write_page
 
         page = write_page(findings, Path(arguments.options["out"]))
         print(page, file=sys.stderr if arguments.has("json") else sys.stdout)
@@ -86,7 +86,7 @@ def show(findings: Findings) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from r1zero.audit.tables import agreements, overview, render, simulations
+    from r1zero.reports.audit_tables import agreements, overview, render, simulations
 
     console = Console()
     head = f"groups of {findings.group_size}, responses of at most {findings.max_tokens} tokens (M), B responses a step"

@@ -11,7 +11,7 @@ def run(arguments: Arguments) -> int:
     from rich.console import Console
 
     from r1zero.experiments.compare import as_dict, compare
-    from r1zero.experiments.compare_text import render
+    from r1zero.reports.comparison import render
 
     comparison = compare(arguments.positionals, ablation=arguments.options.get("ablation"))
     if arguments.has("json"):

@@ -42,7 +42,7 @@ def make_runs(name: str, config: TrainConfig, home: Path, num_seeds: int, parall
     from r1zero.experiments.launch import run_all
     from r1zero.experiments.studies import STUDIES
     from r1zero.experiments.studies.design import arm_configs, check_factors
-    from r1zero.experiments.watch import RunsProgress
+    from r1zero.reports.runs import RunsProgress
 
     check_factors(STUDIES[name], config.objective)
     with RunsProgress() as progress:

@@ -58,7 +58,7 @@ def train_and_report(config: TrainConfig, title: str) -> Run:
 def train_together(configs: list[TrainConfig], parallel: int | None) -> list[Run]:
     """Several runs with a line of progress each, and an HTML page for every one that has got to the end."""
     from r1zero.experiments.launch import run_all
-    from r1zero.experiments.watch import RunsProgress
+    from r1zero.reports.runs import RunsProgress
 
     with RunsProgress() as progress:
         runs = run_all(configs, parallel=parallel, progress=progress)

@@ -17,19 +17,6 @@ Baseline = Literal[
 BatchScale = Literal["none", "std", "token_whitening", "nonzero_share"]
 
 
-def group_advantages(rewards_PG: Tensor, *, divide_by_std: bool, eps: float = 1e-6) -> Tensor:
-    """Reward minus the mean of its own group, optionally over the group's standard deviation.  [P, G] -> [P, G]
-
-    A = R - mean(R), or (R - mean(R)) / (std(R) + eps) with the Bessel-corrected std (divided by G - 1).
-    `divide_by_std=True` is GRPO (arXiv:2402.03300, section 4.1.2); False is Dr. GRPO (arXiv:2503.20783, section 3.2),
-    which drops it because it weights very easy and very hard problems more than medium ones, and which is (G-1)/G
-    times the leave-one-out advantage of RLOO.  A group of equal rewards gives exact zeros.  Raises ValueError for a
-    group of one, whose advantage would always be zero.
-    """
-    centred_PG = minus_group_mean(rewards_PG, None)
-    return over_group_std(centred_PG, rewards_PG, eps=eps) if divide_by_std else centred_PG
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Baselines: rewards [P, G] and response lengths [P, G] -> advantages [P, G].  A group of equal rewards gives exact
 # zeros under every baseline that comes from the group.
@@ -49,7 +36,10 @@ def sign(rewards_PG: Tensor, lengths_PG: Tensor | None) -> Tensor:
 
 
 def minus_group_mean(rewards_PG: Tensor, lengths_PG: Tensor | None) -> Tensor:
-    """A = R - mean(R)."""
+    """A = R - mean(R): Dr. GRPO (arXiv:2503.20783, section 3.2) takes this and divides it by nothing.
+
+    It is (G-1)/G times the leave-one-out advantage of RLOO, response by response.
+    """
     return _zero_where_equal(rewards_PG - rewards_PG.mean(-1, keepdim=True), rewards_PG)
 
 
@@ -97,7 +87,10 @@ CRITICS = ("prompt_value", "token_value")  # these need a value head; see return
 
 
 def over_group_std(advantages_PG: Tensor, rewards_PG: Tensor, *, eps: float) -> Tensor:
-    """A / (std of the group's rewards + eps), Bessel-corrected: GRPO."""
+    """A / (std of the group's rewards + eps), Bessel-corrected: GRPO (arXiv:2402.03300, section 4.1.2).
+
+    It weighs very easy and very hard problems more than medium ones.
+    """
     return advantages_PG / (rewards_PG.std(-1, keepdim=True) + eps)
 
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,32 +21,21 @@ from rich.table import Table
 from rich.text import Text
 
 from r1zero.analysis.statistics import Interval, short
-from r1zero.experiments.compare import Comparison, as_dict
-from r1zero.experiments.compare_text import render
 from r1zero.store import jsonable
 
 
-class TrainingProgress:
-    """Shows a run while it trains: `with TrainingProgress(40, "dr_grpo") as progress: train(config, progress)`.
+class LiveDisplay:
+    """What redraws itself on a terminal while a `with` block runs, and is told in plain lines elsewhere."""
 
-    `every` is how many steps lie between plain lines where there is no terminal; by default a run has about 100 lines.
-    """
+    frames_per_second = 4
 
-    def __init__(self, total_steps: int, title: str = "", console: Console | None = None, every: int | None = None):
-        self.total, self.title = total_steps, title
+    def __init__(self, console: Console | None = None):
         self.console = console or Console(stderr=True)
-        self.every = every or max(1, total_steps // 100)
-        self.done = 0
-        self.metrics: Mapping[str, Any] = {}
-        self.held_out = ""
-        self.sampled_tokens = 0
-        self.step_seconds: deque[float] = deque(maxlen=20)
-        self.last_time: float | None = None
-        self.live: Live | None = None
+        self.live: Live | None = None  # on a terminal, inside the block
 
-    def __enter__(self) -> TrainingProgress:
+    def __enter__(self) -> Self:
         if self.console.is_terminal:
-            self.live = Live(self, console=self.console, refresh_per_second=4)
+            self.live = Live(self, console=self.console, refresh_per_second=self.frames_per_second)  # type: ignore[arg-type]
             self.live.start()
         return self
 
@@ -55,6 +44,24 @@ class TrainingProgress:
     ) -> None:
         if self.live:
             self.live.stop()
+
+
+class TrainingProgress(LiveDisplay):
+    """Shows a run while it trains: `with TrainingProgress(40, "dr_grpo") as progress: train(config, progress)`.
+
+    `every` is how many steps lie between plain lines where there is no terminal; by default a run has about 100 lines.
+    """
+
+    def __init__(self, total_steps: int, title: str = "", console: Console | None = None, every: int | None = None):
+        super().__init__(console)
+        self.total, self.title = total_steps, title
+        self.every = every or max(1, total_steps // 100)
+        self.done = 0
+        self.metrics: Mapping[str, Any] = {}
+        self.held_out = ""
+        self.sampled_tokens = 0
+        self.step_seconds: deque[float] = deque(maxlen=20)
+        self.last_time: float | None = None
 
     def step(self, step: int, metrics: Mapping[str, Any]) -> None:
         """A step is done; `metrics` is its row."""
@@ -189,13 +196,3 @@ def show_value(value: Any) -> str:
     if isinstance(value, Interval) and abs(value.estimate) > 1:
         return f"{value:,.0f}"
     return str(value)
-
-
-def print_comparison(comparison: Comparison, json: bool = False, console: Console | None = None) -> None:
-    """Print a comparison of runs as tables and sentences, or as one JSON object."""
-    console = console or Console()
-    if json:
-        text = json_format.dumps(as_dict(comparison), indent=2, ensure_ascii=False, allow_nan=False)
-        console.file.write(text + "\n")
-        return
-    console.print(render(comparison), soft_wrap=False)

@@ -18,9 +18,8 @@ from scipy import stats
 
 from r1zero.experiments.recorded import RecordedRun
 from r1zero.records import OUTCOMES, Outcome
+from r1zero.reports.traces import Figure, band, figure, line
 from r1zero.store import read_rollouts
-
-Figure = dict[str, Any]
 
 COLOURS: dict[Outcome, str] = {outcome: f"@{outcome}" for outcome in OUTCOMES}  # an outcome has one colour everywhere
 BLUE, ORANGE, GREEN = "@blue", "@orange", "@green"
@@ -45,17 +44,17 @@ def draw_progress(run: RecordedRun) -> Figure | None:
     steps, rewards = run.series("reward/mean")
     if run.has("reward/mean"):
         traces += _reward_band(run)
-        traces.append(_line(steps, rewards, "training reward", MUTED, width=1))
+        traces.append(line(steps, rewards, "training reward", MUTED, width=1))
         if len(steps) > 2 * SMOOTHING:
-            traces.append(_line(steps, _running_mean(rewards), f"mean of {SMOOTHING} steps", INK))
+            traces.append(line(steps, _running_mean(rewards), f"mean of {SMOOTHING} steps", INK))
     for suite, dash in zip(run.suites, DASHES * len(run.suites), strict=False):
         x, accuracy = run.series(f"eval/{suite}/accuracy")
         low, high = run.series(f"eval/{suite}/accuracy_low")[1], run.series(f"eval/{suite}/accuracy_high")[1]
         name = "held-out accuracy" if len(run.suites) == 1 else f"accuracy on {html.escape(suite)}"
         if len(low) == len(high) == len(x):
-            traces += _band(x, low, high, COLOURS["correct"])
-        traces.append(_line(x, accuracy, name, COLOURS["correct"], dash=dash, markers=True))
-    return _figure(traces, "reward, accuracy (fraction)", to_zero=True) if traces else None
+            traces += band(x, low, high, COLOURS["correct"])
+        traces.append(line(x, accuracy, name, COLOURS["correct"], dash=dash, markers=True))
+    return over_steps(traces, "reward, accuracy (fraction)", to_zero=True) if traces else None
 
 
 def _reward_band(run: RecordedRun) -> list[dict[str, Any]]:
@@ -72,20 +71,20 @@ def _reward_band(run: RecordedRun) -> list[dict[str, Any]]:
     n = rows["n"].to_numpy()
     half = stats.t.ppf(0.975, n - 1) * rows["sd"].to_numpy() / np.sqrt(n)
     mean = rows["mean"].to_numpy()
-    return _band(rows["step"].to_list(), (mean - half).tolist(), (mean + half).tolist(), MUTED)
+    return band(rows["step"].to_list(), (mean - half).tolist(), (mean + half).tolist(), MUTED)
 
 
 def draw_length(run: RecordedRun) -> Figure | None:
     """Mean tokens by outcome, and of all responses."""
     names = {outcome: f"outcome/{outcome}/tokens_mean" for outcome in OUTCOMES}
     traces = [
-        _line(*run.series(name), outcome, COLOURS[outcome], width=1.5)
+        line(*run.series(name), outcome, COLOURS[outcome], width=1.5)
         for outcome, name in names.items()
         if run.has(name)
     ]
     if run.has("response/tokens_mean"):
-        traces.append(_line(*run.series("response/tokens_mean"), "all responses", INK, width=2.5))
-    return _figure(traces, "mean length (tokens)", to_zero=True) if traces else None
+        traces.append(line(*run.series("response/tokens_mean"), "all responses", INK, width=2.5))
+    return over_steps(traces, "mean length (tokens)", to_zero=True) if traces else None
 
 
 def draw_outcomes(run: RecordedRun) -> Figure | None:
@@ -93,21 +92,21 @@ def draw_outcomes(run: RecordedRun) -> Figure | None:
     traces = []
     for outcome in OUTCOMES:
         if run.has(f"outcome/{outcome}/share"):
-            trace = _line(*run.series(f"outcome/{outcome}/share"), outcome, COLOURS[outcome], width=0.5)
+            trace = line(*run.series(f"outcome/{outcome}/share"), outcome, COLOURS[outcome], width=0.5)
             fill = COLOURS[outcome] + "/0.75"
             traces.append(trace | {"stackgroup": "outcomes", "fillcolor": fill, "hovertemplate": "%{y:.1%}"})
-    return _figure(traces, "share of responses (fraction)", y_range=(0, 1)) if traces else None
+    return over_steps(traces, "share of responses (fraction)", y_range=(0, 1)) if traces else None
 
 
 def draw_decomposition(run: RecordedRun) -> Figure | None:
     """Why the mean length differs from step 1's: within outcomes, or their mix."""
     if not run.has("response/change"):
         return None
-    return _figure(
+    return over_steps(
         [
-            _line(*run.series("response/change_within"), "within outcomes", GREEN),
-            _line(*run.series("response/change_mix"), "mix of outcomes", ORANGE, dash="dash"),
-            _line(*run.series("response/change"), "both: the change", INK, width=2.5),
+            line(*run.series("response/change_within"), "within outcomes", GREEN),
+            line(*run.series("response/change_mix"), "mix of outcomes", ORANGE, dash="dash"),
+            line(*run.series("response/change"), "both: the change", INK, width=2.5),
         ],
         "change of mean length (tokens)",
     )
@@ -123,8 +122,8 @@ def draw_groups(run: RecordedRun) -> Figure | None:
         ("group/all_wrong_share", "none correct", COLOURS["wrong"], "dot"),
         ("group/all_correct_share", "all correct", COLOURS["correct"], "dot"),
     )
-    traces = [_line(*run.series(name), label, colour, dash=dash, width=1.5) for name, label, colour, dash in lines]
-    return _figure(traces, "share of groups (fraction)", y_range=(0, 1))
+    traces = [line(*run.series(name), label, colour, dash=dash, width=1.5) for name, label, colour, dash in lines]
+    return over_steps(traces, "share of groups (fraction)", y_range=(0, 1))
 
 
 def draw_reflection(run: RecordedRun) -> Figure | None:
@@ -134,8 +133,8 @@ def draw_reflection(run: RecordedRun) -> Figure | None:
         ("reflection/cue_share_incorrect", "all others", COLOURS["wrong"], 1.5),
         ("reflection/cue_share", "all responses", INK, 2.5),
     )
-    traces = [_line(*run.series(name), label, colour, width=w) for name, label, colour, w in lines if run.has(name)]
-    return _figure(traces, "share with a cue (fraction)", y_range=(0, 1)) if traces else None
+    traces = [line(*run.series(name), label, colour, width=w) for name, label, colour, w in lines if run.has(name)]
+    return over_steps(traces, "share with a cue (fraction)", y_range=(0, 1)) if traces else None
 
 
 def draw_policy(run: RecordedRun) -> Figure | None:
@@ -161,10 +160,10 @@ def draw_policy(run: RecordedRun) -> Figure | None:
             steps, values = run.series(name)
             positive = [v if scale == "linear" or v > 0 else math.nan for v in values]
             if run.has(name):
-                traces.append(_line(steps, positive, label, colour, width=1.5) | {"yaxis": f"y{number}"})
+                traces.append(line(steps, positive, label, colour, width=1.5) | {"yaxis": f"y{number}"})
     if not traces:
         return None
-    figure = _figure(traces, "")
+    figure = over_steps(traces, "")
     figure["layout"] |= axes | {"height": 420, "showlegend": run.has("policy/kl_reference")}
     figure["layout"]["xaxis"]["anchor"] = "y3"
     return figure
@@ -176,8 +175,8 @@ def draw_speed(run: RecordedRun) -> Figure | None:
         ("speed/rollout_tokens_per_s", "sampling", BLUE),
         ("speed/learner_tokens_per_s", "learning (prompts included)", GREEN),
     )
-    traces = [_line(*run.series(name), label, colour, width=1.5) for name, label, colour in lines if run.has(name)]
-    figure = _figure(traces, "tokens per second", to_zero=True) if traces else None
+    traces = [line(*run.series(name), label, colour, width=1.5) for name, label, colour in lines if run.has(name)]
+    figure = over_steps(traces, "tokens per second", to_zero=True) if traces else None
     if figure:
         figure["layout"]["yaxis"] |= {"tickformat": ",.3~s"}
     return figure
@@ -242,55 +241,12 @@ def share_axes(figures: Sequence[Figure | None]) -> None:
 # Pieces of a figure
 
 
-def _line(
-    steps: Sequence[int],
-    values: Sequence[float],
-    name: str,
-    colour: str,
-    *,
-    width: float = 2,
-    dash: str = "solid",
-    markers: bool = False,
-) -> dict[str, Any]:
-    dots = markers or sum(map(math.isfinite, values)) == 1  # a single value makes no line
-    return {
-        "x": list(steps),
-        "y": [value if math.isfinite(value) else None for value in values],
-        "name": name,
-        "mode": "lines+markers" if dots else "lines",
-        "line": {"color": colour, "width": width, "dash": dash},
-        "marker": {"size": 6},
-        "hovertemplate": "%{y:.4~g}",
-    }
-
-
-def _band(steps: Sequence[int], low: Sequence[float], high: Sequence[float], colour: str) -> list[dict[str, Any]]:
-    """The area between two bounds, drawn forth along the upper and back along the lower one."""
-    rows = [(s, a, b) for s, a, b in zip(steps, low, high, strict=True) if math.isfinite(a) and math.isfinite(b)]
-    if not rows:
-        return []
-    outline = {
-        "x": [s for s, _, _ in rows] + [s for s, _, _ in reversed(rows)],
-        "y": [b for _, _, b in rows] + [a for _, a, _ in reversed(rows)],
-        "fill": "toself",
-        "fillcolor": colour + "/0.2",
-        "line": {"width": 0},
-        "mode": "lines",
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-    return [outline]
-
-
-def _figure(
+def over_steps(
     traces: list[dict[str, Any]], y_title: str, y_range: tuple[float, float] | None = None, *, to_zero: bool = False
 ) -> Figure:
-    y_axis: dict[str, Any] = {"title": {"text": y_title}}
-    if y_range:
-        y_axis["range"] = list(y_range)
-    if to_zero:
-        y_axis["rangemode"] = "tozero"
-    return {"data": traces, "layout": {"xaxis": {"title": {"text": "training step"}}, "yaxis": y_axis, "height": 270}}
+    """Traces over training steps."""
+    y_axis: Figure = {"range": list(y_range)} if y_range else {}
+    return figure(traces, "training step", y_title, {}, y_axis | ({"rangemode": "tozero"} if to_zero else {}))
 
 
 def _running_mean(values: Sequence[float]) -> list[float]:

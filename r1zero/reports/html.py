@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import json
-import os
-import re
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from r1zero.analysis.reflection import POOLS, CuePool
 from r1zero.config import TrainConfig, flatten
 from r1zero.experiments.arms import BOOKKEEPING
 from r1zero.experiments.compare import compare
-from r1zero.experiments.compare_text import describe_difference, describe_equal_reward
 from r1zero.experiments.recorded import RecordedRun, load_run
 from r1zero.records import OUTCOMES, Outcome
+from r1zero.reports.comparison import describe_difference, describe_equal_reward
 from r1zero.reports.figures import PANELS, share_axes
 from r1zero.reports.findings import RunReport, describe_run, describe_speed, report_run, signed, verdict
+from r1zero.reports.page import render
 from r1zero.store import write_atomically
-
-PAGE = "page.html.j2"
 
 
 def write_report(
@@ -69,19 +58,14 @@ def render_page(reports: Sequence[RunReport]) -> str:
     runs = [report.run for report in reports]
     sentences, notes = comparison_sentences(runs) if len(runs) > 1 else ([], [])
     panels = drawn_panels(runs)
-    library, starter = plotly_library(), page_source("page.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters: dict[str, Callable[[Any], str]] = {
-        "tokens": lambda interval: f"{interval:.0f}",
-        "signed": signed,
-        "unbroken": unbroken,
-    }
-    environment.filters |= filters
-    return environment.from_string(page_source(PAGE)).render(
+    filters: dict[str, Callable[[Any], str]] = {"tokens": lambda interval: f"{interval:.0f}", "signed": signed}
+    return render(
+        "page.html.j2",
+        figures=[panel["figures"] for panel in panels],
+        filters=filters,
         reports=reports,
         names=run_names(runs),
         panels=panels,
-        figures=embedded_json([panel["figures"] for panel in panels]),
         sentences=sentences,
         comparison_notes=notes,
         config_rows=config_rows(runs),
@@ -91,10 +75,6 @@ def render_page(reports: Sequence[RunReport]) -> str:
         outcome_counts=outcome_counts,
         describe_run=describe_run,
         describe_speed=describe_speed,
-        style=Markup(page_source("page.css")),
-        library=Markup(library),
-        starter=Markup(starter),
-        script_hashes=" ".join(f"'sha256-{script_hash(script)}'" for script in (library, starter)),
     )
 
 
@@ -154,35 +134,8 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def unbroken(text: object) -> str:
-    """The text with intervals and p-values that stay on one line."""
-    return re.sub(r"\[[^\]\[]*\]|p [=<] [.\d]+", lambda match: match[0].replace(" ", "\u00a0"), str(text))
-
-
 def outcome_counts(reports: Sequence[RunReport], outcome: Outcome) -> str:
     """Responses of an outcome at the first and last evaluation: "89 → 208", runs separated by semicolons."""
     index = OUTCOMES.index(outcome)
     suites = [suite for report in reports for suite in report.suites]
     return "; ".join(f"{suite.first.ledger[index].count} → {suite.last.ledger[index].count}" for suite in suites)
-
-
-def embedded_json(value: Any) -> Markup:
-    """JSON that can stand in a script element: no "<" can end it, undefined numbers are null."""
-    return Markup(json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"))
-
-
-def script_hash(script: str) -> str:
-    """What the page's content security policy knows a script by, so that no other script runs."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-@functools.cache
-def page_source(name: str) -> str:
-    """Template, style or script of the page."""
-    return (files("r1zero.reports") / name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def plotly_library() -> str:
-    """plotly.js as the plotly package ships it, 4.8 MB."""
-    return (files("plotly") / os.path.join("package_data", "plotly.min.js")).read_text(encoding="utf-8")

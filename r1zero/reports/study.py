@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,23 +14,14 @@ from rich.text import Text
 from r1zero.analysis.statistics import show_p
 from r1zero.experiments.studies.design import Gathered
 from r1zero.experiments.studies.factorial import tokens
-from r1zero.experiments.studies.length_bias import FACTORS, WHERE, Diagnostic, LengthBias, MeasuredRun
+from r1zero.experiments.studies.length_bias import FACTORS, PLACES, WHERE, Diagnostic, LengthBias, MeasuredRun
 from r1zero.experiments.studies.lengths import ANSWERS
-from r1zero.reports.html import (
-    config_rows,
-    embedded_json,
-    page_source,
-    plotly_library,
-    provenance_rows,
-    script_hash,
-    unbroken,
-)
+from r1zero.reports import page
+from r1zero.reports.html import config_rows, provenance_rows
 from r1zero.reports.study_figures import ARM_COLUMNS, draw_arms, draw_effects, draw_theory
 from r1zero.store import write_atomically
 
-PAGE = "page.study.html.j2"
 SHORT = dict(zip(FACTORS, ("1/length", "1/std", "interaction"), strict=True))
-PLACES = dict(zip(WHERE, ("in training", "on held-out problems", "at equal training accuracy"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -210,22 +199,16 @@ def render_study(gathered: Gathered, measured: Mapping[str, Sequence[MeasuredRun
     first = [gathered.all_runs[0]]
     figures = [draw_arms(measured), draw_effects(result.effects), [draw_theory(tuple(measured))]]
     tables = {table.key: table for table in study_tables(result)}
-    library, starter = plotly_library(), page_source("page.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["unbroken"] = unbroken
-    return environment.from_string(page_source(PAGE)).render(
+    return page.render(
+        "page.study.html.j2",
+        figures=figures,
         headline=headline(result),
         question=gathered.study.question,
         result=result,
         arms=list(measured),
         arm_columns=ARM_COLUMNS,
         tables=tables,
-        figures=embedded_json(figures),
         runs=[str(run.dir) for run in gathered.all_runs],
         config_rows=config_rows(first),
         provenance_rows=provenance_rows(first),
-        style=Markup(page_source("page.css")),
-        library=Markup(library),
-        starter=Markup(starter),
-        script_hashes=" ".join(f"'sha256-{script_hash(script)}'" for script in (library, starter)),
     )

@@ -11,7 +11,8 @@ from r1zero.analysis.statistics import mean_interval
 from r1zero.experiments.studies.factorial import Effect
 from r1zero.experiments.studies.length_bias import FACTORS, FAMILY, MeasuredRun
 from r1zero.experiments.two_branch import figure, simulate
-from r1zero.reports.figures import Figure, _band, _figure, _line, share_axes
+from r1zero.reports.figures import over_steps, share_axes
+from r1zero.reports.traces import Figure, band, line
 
 COLOURS = {"right": "@correct", "wrong": "@wrong"}
 ARM_COLUMNS = 4
@@ -36,9 +37,9 @@ def _draw_arm(runs: Sequence[MeasuredRun]) -> Figure:
             mean_interval([value for value in column if math.isfinite(value)])
             for column in np.stack([curve[:shortest] for curve in curves], axis=1)
         ]
-        bands += _band(steps[:shortest], [one.low for one in intervals], [one.high for one in intervals], colour)
-        lines.append(_line(steps[:shortest], [one.estimate for one in intervals], f"{answers} answers", colour))
-    return _figure([*bands, *lines], "mean length (tokens)", to_zero=True)
+        bands += band(steps[:shortest], [one.low for one in intervals], [one.high for one in intervals], colour)
+        lines.append(line(steps[:shortest], [one.estimate for one in intervals], f"{answers} answers", colour))
+    return over_steps([*bands, *lines], "mean length (tokens)", to_zero=True)
 
 
 def draw_effects(effects: Sequence[Effect]) -> list[Figure | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -19,6 +19,7 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".jsonl": pl.read_ndjson,
     ".ndjson": pl.read_ndjson,
 }
+Row = TypeVar("Row")
 CHECKED_NUMBERS = 4  # problems with more numbers are taken on trust: the exact search would take seconds each
 
 
@@ -76,6 +77,30 @@ def _read_hub(path: str, split: str) -> pl.DataFrame:
         ) from error
 
 
+def rows_at(path: str, rows: Sequence[Row], split: Split, seed: int, start: int, count: int) -> list[Row]:
+    """Rows start, ..., start + count - 1 of a file's split: `train` goes on for ever, shuffled anew each epoch by
+    (seed, epoch); `eval` keeps the file's order.
+
+    Raises ValueError naming the file when the split has none, or too few.
+    """
+    if not rows:
+        raise ValueError(f"{path} has no row in the {split} split: give more rows, or evaluation.path as its own file")
+    if split == "eval":
+        if start + count > len(rows):
+            raise ValueError(
+                f"{path} has {len(rows)} held-out problems and {start + count} are asked for: "
+                "lower evaluation.num_problems"
+            )
+        return list(rows[start : start + count])
+    chosen: list[Row] = []
+    while len(chosen) < count:
+        epoch, first = divmod(start + len(chosen), len(rows))
+        order = list(range(len(rows)))
+        random.Random(f"file train {seed} {epoch}").shuffle(order)
+        chosen += [rows[i] for i in order[first : first + count - len(chosen)]]
+    return chosen
+
+
 @dataclass(frozen=True)
 class FileCountdown:
     """Problems of a file.  `train` is shuffled anew each epoch by (seed, epoch); `eval` keeps the file's order."""
@@ -87,25 +112,8 @@ class FileCountdown:
 
     def problems(self, split: Split, start: int, count: int) -> list[Problem]:
         """Problems start, ..., start + count - 1.  Raises ValueError naming a row whose target cannot be reached."""
-        rows = self.rows[split]
-        if not rows:
-            raise ValueError(
-                f"{self.path} has no row in the {split} split: give more rows, or evaluation.path as its own file"
-            )
-        if split == "eval":
-            if start + count > len(rows):
-                raise ValueError(
-                    f"{self.path} has {len(rows)} held-out problems and {start + count} are asked for: "
-                    "lower evaluation.num_problems"
-                )
-            return [_checked(self.path, *row) for row in rows[start : start + count]]
-        chosen: list[Problem] = []
-        while len(chosen) < count:
-            epoch, first = divmod(start + len(chosen), len(rows))
-            order = list(range(len(rows)))
-            random.Random(f"file train {self.seed} {epoch}").shuffle(order)
-            chosen += [_checked(self.path, *rows[i]) for i in order[first : first + count - len(chosen)]]
-        return chosen
+        chosen = rows_at(self.path, self.rows[split], split, self.seed, start, count)
+        return [_checked(self.path, *row) for row in chosen]
 
 
 def _checked(path: str, row: int, nums: tuple[int, ...], target: int) -> Problem:

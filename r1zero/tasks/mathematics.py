@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Any
 from r1zero.grading.extract import extract
 from r1zero.records import Problem
 from r1zero.tasks.countdown import HELD_OUT, Split
-from r1zero.tasks.datafiles import read_table
+from r1zero.tasks.datafiles import read_table, rows_at
 
 Row = Mapping[str, Any]
 
@@ -184,25 +183,7 @@ class FileMathematics:
 
     def problems(self, split: Split, start: int, count: int) -> list[Problem]:
         """Problems start, ..., start + count - 1.  Raises ValueError when the split has too few."""
-        rows = self.rows[split]
-        if not rows:
-            raise ValueError(
-                f"{self.path} has no row in the {split} split: give more rows, or evaluation.path as its own file"
-            )
-        if split == "eval":
-            if start + count > len(rows):
-                raise ValueError(
-                    f"{self.path} has {len(rows)} held-out problems and {start + count} are asked for: "
-                    "lower evaluation.num_problems"
-                )
-            return rows[start : start + count]
-        chosen: list[Problem] = []
-        while len(chosen) < count:
-            epoch, first = divmod(start + len(chosen), len(rows))
-            order = list(range(len(rows)))
-            random.Random(f"file train {self.seed} {epoch}").shuffle(order)
-            chosen += [rows[i] for i in order[first : first + count - len(chosen)]]
-        return chosen
+        return rows_at(self.path, self.rows[split], split, self.seed, start, count)
 
 
 def read_mathematics(path: str, split: str, *, name: str, seed: int, whole_file: bool) -> FileMathematics:

@@ -12,9 +12,6 @@ import pytest
 import torch
 
 from r1zero.cli.main import main
-from r1zero.config import ArchitectureConfig
-from r1zero.models.load import save_policy
-from r1zero.models.tiny import fresh_policy, train_tokenizer
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,3 @@ def r1zero(
         return Outcome(code, captured.out, captured.err)
 
     return call
-
-
-@pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-layer Qwen2 with random weights."""
-    tokenizer = train_tokenizer(["Numbers: 3, 8, 5\nTarget: 23\n3 * 8 = 24\nAnswer: 3 * 8"], 300)
-    shape = ArchitectureConfig(
-        hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=1, intermediate_size=48, vocab_size=len(tokenizer)
-    )
-    directory = tmp_path_factory.mktemp("models") / "random"
-    save_policy(fresh_policy(shape, tokenizer, seed=0), directory)
-    return directory

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from r1zero.config import ArchitectureConfig, TrainConfig, build, merge
-from r1zero.models.load import save_policy
-from r1zero.models.tiny import fresh_policy, train_tokenizer
+from r1zero.config import TrainConfig, build, merge
 
 TINY = {
     "steps": 3,
@@ -22,18 +20,6 @@ TINY = {
     "evaluation": {"num_problems": 4, "max_tokens": 12, "every": 0},
     "checkpoint": {"every": 2},
 }
-
-
-@pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-layer Qwen2 with random weights."""
-    tokenizer = train_tokenizer(["Numbers: 3, 8, 5\nTarget: 23\n3 * 8 = 24\nAnswer: 3 * 8"], 300)
-    shape = ArchitectureConfig(
-        hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=1, intermediate_size=48, vocab_size=len(tokenizer)
-    )
-    directory = tmp_path_factory.mktemp("models") / "random"
-    save_policy(fresh_policy(shape, tokenizer, seed=0), directory)
-    return directory
 
 
 @pytest.fixture

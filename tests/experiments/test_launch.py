@@ -15,9 +15,11 @@ import pytest
 from rich.console import Console
 
 from r1zero.config import to_dict
-from r1zero.experiments import compare_text, launch
+from r1zero.experiments import launch
 from r1zero.experiments.launch import run_all, usable_cores, with_threads
-from r1zero.experiments.watch import MetricsTail, RunsProgress, RunState
+from r1zero.experiments.watch import MetricsTail, RunState
+from r1zero.reports import comparison
+from r1zero.reports.runs import RunsProgress
 from r1zero.store import read_metrics, write_config
 
 
@@ -41,7 +43,7 @@ def timeless(run_dir):
     ]
 
 
-@pytest.mark.parametrize("module", [launch, compare_text])
+@pytest.mark.parametrize("module", [launch, comparison])
 def test_docstring_examples_hold(module):
     results = doctest.testmod(module)
     assert results.attempted > 0 and results.failed == 0

@@ -18,8 +18,8 @@ ONE_OF_FOUR = table([1.0, 0.0, 0.0, 0.0])
 
 
 def test_group_advantages_are_the_reward_minus_the_mean_over_the_bessel_corrected_std():
-    assert adv.group_advantages(ONE_OF_FOUR, divide_by_std=False).tolist() == [[0.75, -0.25, -0.25, -0.25]]
-    divided = adv.group_advantages(ONE_OF_FOUR, divide_by_std=True, eps=0.0)
+    assert adv.minus_group_mean(ONE_OF_FOUR, None).tolist() == [[0.75, -0.25, -0.25, -0.25]]
+    divided = adv.over_group_std(adv.minus_group_mean(ONE_OF_FOUR, None), ONE_OF_FOUR, eps=0.0)
     torch.testing.assert_close(divided, table([1.5, -0.5, -0.5, -0.5]))
     assert (divided[0, 0] != 0.75 / math.sqrt(3 / 16)).item()  # what dividing by G would give
 

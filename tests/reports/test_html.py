@@ -13,7 +13,8 @@ import pytest
 from r1zero.experiments.recorded import load_run
 from r1zero.reports.figures import PANELS, share_axes
 from r1zero.reports.findings import report_run, verdict
-from r1zero.reports.html import script_hash, write_report
+from r1zero.reports.html import write_report
+from r1zero.reports.page import script_hash
 from r1zero.reports.samples import mark_cues, pick_samples
 from r1zero.store import append_metrics
 

@@ -1,6 +1,7 @@
 import pytest
 
 from r1zero.config import ArchitectureConfig
+from r1zero.models.load import save_policy
 from r1zero.models.tiny import fresh_policy, train_tokenizer
 
 
@@ -23,3 +24,10 @@ def policy():
 def padded_policy():
     """The same with 42 embedding rows that no token has."""
     return random_policy(padding=42)
+
+
+@pytest.fixture
+def base(tmp_path, policy):
+    """The directory of `policy`."""
+    save_policy(policy, tmp_path / "base")
+    return tmp_path / "base"

@@ -8,16 +8,9 @@ import pytest
 from safetensors.torch import load_file
 
 from r1zero.config import TrainConfig, build, nested
-from r1zero.models.load import save_policy
 from r1zero.store import read_rollouts
 from r1zero.training import train
 from r1zero.training.checkpoint import load_memories
-
-
-@pytest.fixture
-def base(tmp_path, policy):
-    save_policy(policy, tmp_path / "base")
-    return tmp_path / "base"
 
 
 @pytest.fixture

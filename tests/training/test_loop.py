@@ -40,12 +40,6 @@ ALWAYS = {
 }
 
 
-@pytest.fixture
-def base(tmp_path, policy):
-    save_policy(policy, tmp_path / "base")
-    return tmp_path / "base"
-
-
 def config_for(tmp_path, base, **overrides):
     return build(TrainConfig, nested({
         "steps": 3, "problems_per_step": 4, "responses_per_problem": 8, "model.path": str(base),

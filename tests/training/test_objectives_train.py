@@ -7,16 +7,9 @@ import pytest
 import torch
 
 from r1zero.config import TrainConfig, build, nested
-from r1zero.models.load import save_policy
 from r1zero.objectives import OBJECTIVES
 from r1zero.store import read_rollouts
 from r1zero.training import train
-
-
-@pytest.fixture
-def base(tmp_path, policy):
-    save_policy(policy, tmp_path / "base")
-    return tmp_path / "base"
 
 
 def config_for(tmp_path, base, **overrides):

@@ -42,8 +42,8 @@ LENGTH_BIAS = Study(
 )
 FACTORS = ("division by length", "division by the std", "interaction")
 WHERE = ("training", "held-out", "equal accuracy")
+PLACES = dict(zip(WHERE, ("in training", "on held-out problems", "at equal training accuracy"), strict=True))
 NEGLIGIBLE = 0.25  # of GRPO's push on wrong answers: less, or not clearly there, is called none
-PLACES = {"training": "in training", "held-out": "on held-out problems"}
 FAMILY = ("training", "held-out")  # Holm's correction is over these; equal accuracy is a check
 
 

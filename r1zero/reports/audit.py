@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from r1zero.audit.figures import figures_of
 from r1zero.audit.findings import Findings, as_dict
 from r1zero.audit.record import ACCURACIES, SHOWN_RATIOS
-from r1zero.audit.tables import PROPERTIES, number
-from r1zero.reports.html import embedded_json, page_source, plotly_library, script_hash
+from r1zero.reports import page
+from r1zero.reports.audit_figures import figures_of
+from r1zero.reports.audit_tables import PROPERTIES, number
 from r1zero.store import write_atomically
 
 
@@ -31,25 +27,19 @@ def write_page(findings: Findings, out: Path) -> Path:
 
 def render_page(findings: Findings) -> str:
     """The whole page as text."""
-    library, starter = plotly_library(), page_source("page.js")
     audits = (*findings.audits, *(findings.trl.audits if findings.trl else ()))
     figures: list[list[Any]] = [*figures_of(audits)]
     if findings.simulations:
         from r1zero.experiments.two_branch import figure
 
         figures.append([figure(findings.simulations)])
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
-    template = (files("r1zero.audit") / "page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
+    return page.render(
+        "page.audit.html.j2",
+        figures=figures,
+        filters={"number": number},
         findings=findings,
         audits=audits,
         properties=PROPERTIES,
         accuracies=ACCURACIES,
         ratios=SHOWN_RATIOS,
-        figures=embedded_json(figures),
-        style=Markup(page_source("page.css")),
-        library=Markup(library),
-        starter=Markup(starter),
-        script_hashes=" ".join(f"'sha256-{script_hash(script)}'" for script in (library, starter)),
     )
