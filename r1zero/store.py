@@ -51,8 +51,10 @@ _COLUMNS: dict[Any, Any] = {
     "reason": pl.String,
     "reward": pl.Float64,
     "advantage": pl.Float64,
+    "level": pl.Float64,
 }
 SCHEMA = pl.Schema(_COLUMNS)
+MAY_LACK = {"level"}  # files written before the column was there: read as null
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -105,6 +107,7 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "reason": grade.reason,
         "reward": rollout.reward,
         "advantage": rollout.advantage,
+        "level": prompt.problem.level,
     }
 
 
@@ -169,7 +172,7 @@ def read_rollouts(
             raise ValueError(f"no {FOLDERS[split]}/step-{step:06d}.parquet under {paths}")
     for file in files:
         _check_schema(file)
-    return pl.scan_parquet(files, schema=SCHEMA, extra_columns="ignore", glob=False)
+    return pl.scan_parquet(files, schema=SCHEMA, extra_columns="ignore", missing_columns="insert", glob=False)
 
 
 def rollout_files(paths: str | Path | Sequence[str | Path], *, split: Split = "train") -> list[Path]:
@@ -204,11 +207,11 @@ def _check_schema(file: Path) -> None:
         found = pl.read_parquet_schema(file)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(f"{file} is not a readable parquet file: {str(error).splitlines()[0]}") from error
-    missing = [name for name in SCHEMA if name not in found]
+    missing = [name for name in SCHEMA if name not in found and name not in MAY_LACK]
     if missing:
         raise ValueError(f"{file} lacks the columns {', '.join(missing)}: import it with `r1zero import` first")
     for name, kind in SCHEMA.items():
-        if found[name] != kind:
+        if name in found and found[name] != kind:
             raise ValueError(f"{file} has column {name} as {found[name]}, not {kind}: import it with `r1zero import`")
 
 

@@ -28,7 +28,7 @@ from r1zero.store import (
 
 CONTRACT = (
     "run step checkpoint task problem_id sample template temperature top_p seed problem gold prompt response token_ids "
-    "logprobs num_tokens finish_reason correct formatted extracted reason reward advantage"
+    "logprobs num_tokens finish_reason correct formatted extracted reason reward advantage level"
 )
 
 
@@ -103,6 +103,14 @@ def test_columns_beyond_the_contract_are_left_out(tmp_path):
     wider = read_rollouts(tmp_path).collect().with_columns(judge=pl.lit("yes"))
     wider.write_parquet(tmp_path / "wider.parquet")
     assert read_rollouts([tmp_path / "wider.parquet", tmp_path]).collect().columns == CONTRACT.split()
+
+
+def test_a_part_written_before_levels_were_stored_is_read_with_null_levels(tmp_path):
+    store(tmp_path, "train", 1)
+    store(tmp_path, "train", 2)
+    read_rollouts(tmp_path, step=1).collect().drop("level").write_parquet(part_path(tmp_path, "train", 1))
+    table = read_rollouts(tmp_path).collect()
+    assert table.schema == SCHEMA and table["level"].to_list() == [None] * 4
 
 
 @pytest.mark.parametrize("earlier", [False, True])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from r1zero.analysis.statistics import show_p
@@ -18,28 +16,18 @@ from r1zero.experiments.studies.length_bias import FACTORS, PLACES, WHERE, Diagn
 from r1zero.experiments.studies.lengths import ANSWERS
 from r1zero.reports import page
 from r1zero.reports.html import config_rows, provenance_rows
+from r1zero.reports.sections import TextTable, terminal_table
 from r1zero.reports.study_figures import ARM_COLUMNS, draw_arms, draw_effects, draw_theory
 from r1zero.store import write_atomically
 
 SHORT = dict(zip(FACTORS, ("1/length", "1/std", "interaction"), strict=True))
 
 
-@dataclass(frozen=True)
-class StudyTable:
-    """A table for the terminal and for the page; cells are text already."""
-
-    key: str
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Tables
 
 
-def study_tables(result: LengthBias) -> list[StudyTable]:
+def study_tables(result: LengthBias) -> list[TextTable]:
     """Lengths by arm, effects by place, theory, diagnostics."""
     return [
         *(_lengths_table(result, answers) for answers in ("wrong", "right")),
@@ -49,7 +37,7 @@ def study_tables(result: LengthBias) -> list[StudyTable]:
     ]
 
 
-def _lengths_table(result: LengthBias, answers: str) -> StudyTable:
+def _lengths_table(result: LengthBias, answers: str) -> TextTable:
     rows = [
         (
             one.arm,
@@ -61,7 +49,7 @@ def _lengths_table(result: LengthBias, answers: str) -> StudyTable:
         for one in result.arms
         if one.answers == answers
     ]
-    return StudyTable(
+    return TextTable(
         f"lengths-{answers}",
         f"tokens of {answers} answers",
         f"Training rollouts, first {result.first_steps} to last {result.last_steps} steps, and held-out problems, "
@@ -74,7 +62,7 @@ def _lengths_table(result: LengthBias, answers: str) -> StudyTable:
     )
 
 
-def _effects_table(result: LengthBias, where: str) -> StudyTable:
+def _effects_table(result: LengthBias, where: str) -> TextTable:
     rows = []
     for answers in ("wrong", "right"):
         for one in result.effects:
@@ -88,7 +76,7 @@ def _effects_table(result: LengthBias, where: str) -> StudyTable:
         "column is the effect that these seeds would find with 80 % probability."
     )
     caption = {"training": explained, "equal accuracy": "A check, outside the tests that are corrected."}
-    return StudyTable(
+    return TextTable(
         f"effects-{where.replace(' ', '-')}",
         f"effects {PLACES[where]}, in tokens",
         caption.get(where, ""),
@@ -97,7 +85,7 @@ def _effects_table(result: LengthBias, where: str) -> StudyTable:
     )
 
 
-def _theory_table(result: LengthBias) -> StudyTable:
+def _theory_table(result: LengthBias) -> TextTable:
     by_answers = {answers: {one.arm: one for one in result.arms if one.answers == answers} for answers in ANSWERS}
     rows = []
     for arm, gap in result.gap.items():
@@ -112,7 +100,7 @@ def _theory_table(result: LengthBias) -> StudyTable:
                 tokens(right.change.estimate),
             )
         )
-    return StudyTable(
+    return TextTable(
         "theory",
         "theory, from each arm's own first rollouts",
         "1/L gap: mean of w p (1 − p) {E[1/L | right] − E[1/L | wrong]} over groups, per 1000 tokens: what division by "
@@ -124,10 +112,10 @@ def _theory_table(result: LengthBias) -> StudyTable:
     )
 
 
-def _diagnostics_table(diagnostics: Sequence[Diagnostic]) -> StudyTable:
+def _diagnostics_table(diagnostics: Sequence[Diagnostic]) -> TextTable:
     arms = list(diagnostics[0].by_arm) if diagnostics else []
     rows = [(row.name, *(number(row.by_arm[arm].estimate) for arm in arms)) for row in diagnostics]
-    return StudyTable(
+    return TextTable(
         "diagnostics",
         "what may hide an effect, or stand in for one",
         "Means over seeds. Shares are fractions; norms are of the whole gradient and of the weights' change.",
@@ -163,7 +151,7 @@ def render(result: LengthBias) -> RenderableType:
     parts: list[RenderableType] = [Text(headline(result), style="bold"), Text()]
     parts += [Text(f"• {sentence}") for sentence in (*result.verdicts, result.expectation)]
     for table in study_tables(result):
-        parts += [Text(), _rich_table(table)]
+        parts += [Text(), terminal_table(table)]
     parts += [Text()] + [Text(f"note: {note}", style="dim") for note in result.notes]
     return Group(*parts)
 
@@ -171,15 +159,6 @@ def render(result: LengthBias) -> RenderableType:
 def headline(result: LengthBias) -> str:
     count = len(result.seeds)
     return f"{result.study}: 2 x 2 arms, {count} seed{'s' if count > 1 else ''} of {result.steps} steps"
-
-
-def _rich_table(table: StudyTable) -> Table:
-    shown = Table(title=Text(table.title), title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for index, column in enumerate(table.columns):
-        shown.add_column(Text(column), justify="left" if index == 0 or column == "answers" else "right")
-    for row in table.rows:
-        shown.add_row(*map(Text, row))
-    return shown
 
 
 # ---------------------------------------------------------------------------------------------------------------------
