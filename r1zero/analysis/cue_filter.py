@@ -1,0 +1,58 @@
+"""Which texts may hold a cue at all: one scan by a compiled automaton, so that the exact search runs on few of them.
+
+The scan never misses a text that `find_cues` finds something in; it may pass texts in which that finds nothing.  The
+two engines differ in what they call a word character, a space and an upper-case letter, so the scan is kept wider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from r1zero.analysis.reflection import CuePool, Span, find_cues
+
+APART = r"[^0-9A-Za-z_]"  # what both engines agree may stand beside a word is among these
+SPACE = r"[\s\x1c-\x1f]+"  # Python's \s knows the four separators too
+TWINS = "\u0130\u0131\u017f\u212a"  # the only characters beyond ASCII that Python takes for an ASCII letter (i, s, k)
+
+
+def find_all_cues(texts: pl.Series, pool: CuePool) -> list[Sequence[Span]]:
+    """`find_cues` of each text, in order.
+
+    >>> [len(spans) for spans in find_all_cues(pl.Series(["Wait, wait.", "Done."]), CuePool("mine", ("wait",)))]
+    [2, 0]
+    """
+    found: list[Sequence[Span]] = [()] * len(texts)
+    if any(cue.strip("* ") for cue in pool.cues):
+        for place in texts.str.contains(possible(pool)).arg_true():
+            found[place] = find_cues(texts[place], pool)
+    return found
+
+
+def possible(pool: CuePool) -> str:
+    """A pattern of polars that is found in every text in which `find_cues` finds a cue of the pool.
+
+    >>> possible(CuePool("mine", ("hm", "wait*", "*retry*")))
+    '(?is)(?:^|[^0-9A-Za-z_])(?:hm(?:$|[^0-9A-Za-z_])|wait)|retry|(?-i:[İıſK])'
+    """
+    cues = [cue for cue in pool.cues if cue.strip("* ")]
+    anywhere = [_phrase(cue) for cue in cues if cue.startswith("*")]
+    at_a_word = "|".join(_phrase(cue) for cue in cues if not cue.startswith("*"))
+    cases = [f"(?:^|{APART})(?:{at_a_word})"] if at_a_word else []
+    return "(?is)" + "|".join([*cases, *anywhere, f"(?-i:[{TWINS}])"])
+
+
+def _phrase(cue: str) -> str:
+    end = "" if cue.endswith("*") else f"(?:$|{APART})"
+    words = (("".join(map(_character, word))) for word in cue.strip("*").split())
+    return SPACE.join(words) + end
+
+
+def _character(character: str) -> str:
+    """A pattern for it in either case; a letter beyond ASCII may be any character, since the engines' cases differ."""
+    if character in "'’":
+        return "['’]"
+    if character.isascii():
+        return character if character.isalnum() else rf"\x{ord(character):02x}"
+    return "." if character.lower() != character.upper() else character
