@@ -1,0 +1,211 @@
+"""What interventions did: paired differences of P(correct) and of tokens, from a table of continuations.
+
+A prefix is continued several times in each arm; its effect is the difference of the arms' means, so whatever makes one
+problem or prefix easier than another cancels.  Prefixes of one problem are not independent: intervals draw whole
+problems anew, tests flip whole problems.
+
+Letters: N prefixes, P problems, R resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from r1zero.analysis.statistics import (
+    NOTHING,
+    Interval,
+    cluster_interval,
+    holm,
+    minimum_detectable_effect,
+    sign_flip_test,
+)
+
+RESAMPLES = 4000
+COLUMNS = ("kind", "arm", "prefix", "problem_id", "correct", "tokens")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two arms to be compared at one kind of place: P(correct | arm) - P(correct | against).
+
+    Example: Contrast("kept - banned", kind="cue", arm="kept", against="banned")
+    """
+
+    name: str
+    kind: str
+    arm: str
+    against: str
+    placebo: str | None = None  # the kind of place whose difference is taken off: difference in differences
+    in_family: bool = True  # whether its p-value is one of those that Holm's correction counts
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a contrast came to."""
+
+    contrast: Contrast
+    accuracy: Interval  # difference of the chance to end right
+    p_value: float  # sign flips of whole problems
+    p_holm: float  # corrected for the family; NaN outside of it
+    tokens: Interval  # difference of tokens from the intervention on
+    prefixes: int
+    problems: int
+    detectable: float  # the true difference that so many problems would show with probability .8
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm at one kind of place, by itself."""
+
+    kind: str
+    name: str
+    accuracy: Interval
+    tokens: Interval  # from the intervention on
+    truncated: Interval
+    cues: Interval  # share of continuations with a cue in what was sampled
+    continuations: int
+
+
+def arms(records: pl.DataFrame, *, seed: int = 0) -> tuple[Arm, ...]:
+    """Every arm with its means, clustered by problem, in the order in which they appear."""
+    found = []
+    for (kind, arm), rows in records.group_by("kind", "arm", maintain_order=True):
+        problems = rows["problem_id"].to_numpy()
+
+        def mean(column: str, rows: pl.DataFrame = rows, problems: np.ndarray = problems) -> Interval:
+            if column not in rows.columns:
+                return NOTHING
+            return cluster_interval(rows[column].cast(pl.Float64).to_numpy(), problems, seed=seed)
+
+        found.append(
+            Arm(str(kind), str(arm), mean("correct"), mean("tokens"), mean("truncated"), mean("cued"), len(rows))
+        )
+    return tuple(found)
+
+
+def effects(records: pl.DataFrame, contrasts: Sequence[Contrast], *, seed: int = 0) -> tuple[Effect, ...]:
+    """Every contrast, with Holm's correction over those of the family that are defined.
+
+    `records` has the columns COLUMNS, one row a continuation; prefixes that lack one of the two arms are left out.
+    """
+    found = [effect(records, contrast, seed=seed) for contrast in contrasts]
+    family = [one.p_value if one.contrast.in_family else math.nan for one in found]
+    return tuple(replace(one, p_holm=p) for one, p in zip(found, holm(family), strict=True))
+
+
+def effect(records: pl.DataFrame, contrast: Contrast, *, seed: int = 0) -> Effect:
+    """One contrast.  NaN where no prefix has both arms."""
+    own = paired(records, contrast.kind, contrast.arm, contrast.against)
+    if contrast.placebo is not None:
+        return _corrected(contrast, own, paired(records, contrast.placebo, contrast.arm, contrast.against), seed)
+    problems = own["problem_id"].to_numpy()
+    sums_P = own.group_by("problem_id", maintain_order=True).agg(pl.col("correct").sum())["correct"].to_numpy()
+    return Effect(
+        contrast,
+        cluster_interval(own["correct"].to_numpy(), problems, seed=seed, resamples=RESAMPLES),
+        sign_flip_test(sums_P, seed=seed) if own.height else math.nan,
+        math.nan,
+        cluster_interval(own["tokens"].to_numpy(), problems, seed=seed, resamples=RESAMPLES),
+        own.height,
+        sums_P.size,
+        _detectable(own["correct"].to_numpy(), problems),
+    )
+
+
+def paired(records: pl.DataFrame, kind: str, arm: str, against: str) -> pl.DataFrame:
+    """Mean in `arm` minus mean in `against`, one row a prefix that has both: prefix, problem_id, correct, tokens."""
+    means = (
+        records.filter(pl.col("kind") == kind, pl.col("arm").is_in([arm, against]))
+        .group_by("prefix", "problem_id", "arm", maintain_order=True)
+        .agg(pl.col("correct", "tokens").cast(pl.Float64).mean())
+    )
+    first, second = (means.filter(pl.col("arm") == name) for name in (arm, against))
+    both = first.join(second, on=["prefix", "problem_id"], suffix="_against", maintain_order="left")
+    return both.select(
+        "prefix", "problem_id", *(pl.col(name) - pl.col(f"{name}_against") for name in ("correct", "tokens"))
+    )
+
+
+def _corrected(contrast: Contrast, own: pl.DataFrame, placebo: pl.DataFrame, seed: int) -> Effect:
+    """The mean difference at own places minus that at placebo places.
+
+    Problems are drawn anew with all their places of both kinds.  The test swaps, for whole problems, which places are
+    called placebo: had the cue nothing to do with it, that would change nothing.
+    """
+    names = sorted({*own["problem_id"], *placebo["problem_id"]})
+    if not own.height or not placebo.height:
+        return Effect(contrast, NOTHING, math.nan, math.nan, NOTHING, own.height, len(names), math.nan)
+    correct, tokens = (_Two.of(own, placebo, names, column) for column in ("correct", "tokens"))
+    interval = correct.interval(seed)
+    spread = (interval.high - interval.low) / 3.92 * math.sqrt(len(names))
+    return Effect(
+        contrast,
+        interval,
+        correct.swap_test(seed),
+        math.nan,
+        tokens.interval(seed),
+        own.height,
+        len(names),
+        minimum_detectable_effect(spread, len(names)),
+    )
+
+
+@dataclass(frozen=True)
+class _Two:
+    """Sums and counts by problem, of own places and of placebo places."""
+
+    sums_2P: np.ndarray
+    counts_2P: np.ndarray
+
+    @staticmethod
+    def of(own: pl.DataFrame, placebo: pl.DataFrame, names: Sequence[str], column: str) -> _Two:
+        place = {name: index for index, name in enumerate(names)}
+        sums, counts = [], []
+        for rows in (own, placebo):
+            index = np.array([place[name] for name in rows["problem_id"]])
+            sums.append(np.bincount(index, weights=rows[column].to_numpy(), minlength=len(names)))
+            counts.append(np.bincount(index, minlength=len(names)).astype(float))
+        return _Two(np.stack(sums), np.stack(counts))
+
+    def difference(self, sums_R2: np.ndarray, counts_R2: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means_R2 = sums_R2 / counts_R2
+        return means_R2[:, 0] - means_R2[:, 1]
+
+    def interval(self, seed: int) -> Interval:
+        """Difference of means with percentiles of a bootstrap over problems."""
+        rng, size = np.random.default_rng(seed), self.sums_2P.shape[1]
+        estimate = float(self.difference(self.sums_2P.sum(1)[None], self.counts_2P.sum(1)[None])[0])
+        if size < 2:
+            return Interval(estimate, math.nan, math.nan)
+        weights_RP = rng.multinomial(size, np.full(size, 1 / size), RESAMPLES).astype(float)
+        drawn_R = self.difference(weights_RP @ self.sums_2P.T, weights_RP @ self.counts_2P.T)
+        low, high = np.nanquantile(drawn_R, [0.025, 0.975])
+        return Interval(estimate, float(low), float(high))
+
+    def swap_test(self, seed: int) -> float:
+        """(1 + swaps at least as far from 0) / (1 + swaps)  (Phipson & Smyth 2010)."""
+        rng = np.random.default_rng(seed)
+        swap_RP = rng.integers(0, 2, (RESAMPLES, self.sums_2P.shape[1])).astype(float)
+        sums_R2, counts_R2 = (
+            x.sum(1) + np.stack([swap_RP @ (x[1] - x[0]), swap_RP @ (x[0] - x[1])], axis=1)
+            for x in (self.sums_2P, self.counts_2P)
+        )
+        observed = abs(float(self.difference(self.sums_2P.sum(1)[None], self.counts_2P.sum(1)[None])[0]))
+        swapped_R = np.abs(self.difference(sums_R2, counts_R2))
+        return float((1 + np.sum(~(swapped_R < observed - 1e-12))) / (1 + RESAMPLES))
+
+
+def _detectable(values_N: np.ndarray, problems_N: np.ndarray) -> float:
+    """From the spread of problem sums, scaled so that all problems count alike."""
+    if values_N.size == 0:
+        return math.nan
+    _, index = np.unique(problems_N, return_inverse=True)
+    sums, counts = np.bincount(index, weights=values_N), np.bincount(index)
+    influence = (sums - values_N.mean() * counts) / counts.mean()
+    return minimum_detectable_effect(float(influence.std(ddof=1)) if influence.size > 1 else 0.0, influence.size)
