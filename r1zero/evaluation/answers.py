@@ -1,4 +1,4 @@
-"""The rollouts of an evaluation, in memory or in a directory from which a killed one continues.
+"""The rollouts of an evaluation or a probe, in memory or in a directory from which a killed one continues.
 
 OUT/config.json   OUT/eval/part-000003.parquet        one part a chunk of the queue, written whole or not at all
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from r1zero.store import jsonable, read_config, rollouts_frame, write_config, wr
 
 log = logging.getLogger("r1zero")
 
-MAY_CHANGE = {"out", "data"}  # between the parts of one evaluation: where things are
+MAY_CHANGE = frozenset({"out", "data"})  # between the parts of one evaluation: where things are
+MAY_BE_THERE = {".lock", "log.txt"}  # in a directory that holds nothing yet
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def collect(
     """
     out = Path(config.out) if config.out else None
     if out is not None:
-        open_directory(out, config, suites, plan, weights, provenance)
+        here = {"config": to_dict(config), "suites": list(suites), "questions": plan.fingerprint, "weights": weights}
+        open_directory(out, config.verb, here, provenance)
     frames: dict[int, pl.DataFrame] = {}
     if out is not None:
         for chunk in plan.chunks:
@@ -92,23 +94,32 @@ def part(out: Path, index: int) -> Path:
 
 
 def open_directory(
-    out: Path, config: EvalConfig, suites: Sequence[str], plan: Plan, weights: str, provenance: Mapping[str, Any]
+    out: Path,
+    verb: str,
+    here: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    *,
+    noun: str = "evaluation",
+    may_change: Collection[str] = MAY_CHANGE,
 ) -> None:
-    """Make the directory, or check that it holds this evaluation.  Raises ValueError naming the first difference."""
-    here = {"config": to_dict(config), "suites": list(suites), "questions": plan.fingerprint, "weights": weights}
+    """Make the directory, or check that it holds this very work.  Raises ValueError naming the first difference.
+
+    `here` is what decides the rollouts: {"config": ..., "questions": fingerprint, "weights": digest, ...}; keys of the
+    config in `may_change`, with all below them, are passed over.
+    """
     if not (out / "config.json").exists():
-        if out.exists() and any(out.iterdir()):
-            raise ValueError(f"{out} is not empty and holds no evaluation: choose another --out")
+        if out.exists() and any(path.name not in MAY_BE_THERE for path in out.iterdir()):
+            raise ValueError(f"{out} is not empty and holds no {noun}: choose another --out")
         out.mkdir(parents=True, exist_ok=True)
-        write_config(out, {"verb": config.verb} | here | dict(provenance))
+        write_config(out, {"verb": verb, **here, **provenance})
         return
     there = read_config(out)
-    if there.get("verb") != config.verb:
-        raise ValueError(f"{out} holds a {there.get('verb')} run, not an evaluation: choose another --out")
+    if there.get("verb") != verb:
+        raise ValueError(f"{out} holds a {there.get('verb')} run, not a {noun}: choose another --out")
     for key, what in (("commit", "code"), ("versions", "library versions")):
         if there.get(key) != json.loads(json.dumps(provenance.get(key))):
             log.warning("%s was begun with other %s: its parts may be graded otherwise than the rest", out, what)
-    changed = differing({key: there.get(key) for key in here}, json.loads(json.dumps(jsonable(here))))
+    changed = differing({key: there.get(key) for key in here}, json.loads(json.dumps(jsonable(here))), may_change)
     if changed:
         key, before, now = changed
         what = f"{key} was {before!r}, is {now!r}"
@@ -116,20 +127,24 @@ def open_directory(
             what = "the questions are others, or their template is"
         elif key == "weights":
             what = "the model at this path has other weights now"
-        raise ValueError(f"{out} holds another evaluation ({what}): choose another --out, or remove it")
+        raise ValueError(f"{out} holds another {noun} ({what}): choose another --out, or remove it")
 
 
-def differing(there: Any, here: Any, key: str = "") -> tuple[str, Any, Any] | None:
+def differing(
+    there: Any, here: Any, may_change: Collection[str] = MAY_CHANGE, key: str = ""
+) -> tuple[str, Any, Any] | None:
     """The first key in which two trees of plain values differ, with both values; keys that may change are passed over.
 
     >>> differing({"config": {"seed": 1, "out": "a"}}, {"config": {"seed": 2, "out": "b"}})
     ('seed', 1, 2)
     """
+    if key in may_change:
+        return None
     if not isinstance(there, Mapping) or not isinstance(here, Mapping):
-        return None if there == here or key in MAY_CHANGE else (key, there, here)
+        return None if there == here else (key, there, here)
     for name in [*here, *(name for name in there if name not in here)]:
         full = f"{key}.{name}" if key and key != "config" else name
-        found = differing(there.get(name), here.get(name), full)
+        found = differing(there.get(name), here.get(name), may_change, full)
         if found:
             return found
     return None

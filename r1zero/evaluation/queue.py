@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from r1zero.config import RewardConfig, SamplingConfig
 from r1zero.engines import Engine
@@ -29,12 +29,26 @@ WAITING = 2  # chunks sampled ahead of grading before sampling waits
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a chunk is asked where it differs from the rest of its queue.
+
+    Example: Way(temperature=0.7, samples=8, address=("none", 0.7))
+    """
+
+    temperature: float
+    samples: int
+    address: tuple[int | str, ...] = ()  # behind the queue's own
+    step: int = 0  # of training, at which the model stood: rollouts say so
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Prompts that go to the engine in one call."""
 
     index: int
     prompts: tuple[Prompt, ...]
     template: Template
+    way: Way | None = None  # without one, as the whole queue
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,8 @@ class Plan:
         for chunk in self.chunks:
             template = chunk.template
             digest.update(repr((template.stop, template.keep_stop, template.answer_format)).encode())
+            if chunk.way is not None:
+                digest.update(repr(chunk.way).encode())
             for prompt in chunk.prompts:
                 digest.update(f"{prompt.problem.id}\0{prompt.text}\0{prompt.problem.gold}\0".encode())
             digest.update(b"\1")
@@ -78,9 +94,8 @@ def make_plan(entries: Sequence[Entry], policy: Policy, *, samples: int, concurr
         lengths += [len(prompt.token_ids) for prompt in prompts]
         fitting = [prompt for prompt in prompts if len(prompt.token_ids) < policy.max_context]
         dropped += [prompt.problem.id for prompt in prompts if len(prompt.token_ids) >= policy.max_context]
-        size = max(1, FULL * concurrent // samples)
-        for at in range(0, len(fitting), size):
-            chunks.append(Chunk(len(chunks), tuple(fitting[at : at + size]), template))
+        for part in cut(fitting, samples=samples, concurrent=concurrent):
+            chunks.append(Chunk(len(chunks), part, template))
     if not chunks:
         raise ValueError(
             f"no prompt fits the model's context of {policy.max_context} tokens (the shortest has "
@@ -88,6 +103,12 @@ def make_plan(entries: Sequence[Entry], policy: Policy, *, samples: int, concurr
             "longer context"
         )
     return Plan(tuple(chunks), tuple(dropped))
+
+
+def cut(prompts: Sequence[Prompt], *, samples: int, concurrent: int) -> list[tuple[Prompt, ...]]:
+    """Prompts in portions that keep an engine busy."""
+    size = max(1, FULL * concurrent // samples)
+    return [tuple(prompts[at : at + size]) for at in range(0, len(prompts), size)]
 
 
 def run_queue(
@@ -119,12 +140,12 @@ def run_queue(
         for chunk in plan.chunks:
             if is_kept(chunk.index):
                 continue
-            began = time.perf_counter()
+            began, way = time.perf_counter(), chunk.way
             responses_PG = engine.generate(
                 chunk.prompts,
-                samples=samples,
-                sampling=sampling,
-                address=address,
+                samples=way.samples if way else samples,
+                sampling=replace(sampling, temperature=way.temperature) if way else sampling,
+                address=(*address, *way.address) if way else address,
                 stop=chunk.template.stop,
                 keep_stop=chunk.template.keep_stop,
                 on_tokens=on_tokens,
@@ -146,11 +167,12 @@ def grade_chunk(chunk: Chunk, responses_PG: Sequence[Sequence[Response]], answer
         for sample, response in enumerate(responses)
     ]
     rule = answer_format or chunk.template.answer_format
+    step = chunk.way.step if chunk.way else 0
     grades = grade_together(
         Submission(response.text, (prompt.problem.gold,), rule, prompt.problem.task) for prompt, _, response in asked
     )
     warn_of_timeouts([verdict.reason for verdict in grades], f"chunk {chunk.index}")
     return [
-        Rollout(0, sample, prompt, response, verdict, reward(verdict, response.finish_reason, RewardConfig()))
+        Rollout(step, sample, prompt, response, verdict, reward(verdict, response.finish_reason, RewardConfig()))
         for (prompt, sample, response), verdict in zip(asked, grades, strict=True)
     ]

@@ -15,7 +15,12 @@ from r1zero.tasks.mathematics import Row, gold_text, plain_gold, read_problems
 
 DATA = "R1ZERO_DATA"  # environment variable: the data directory
 FOLDERS = ("", "eval", "train")  # of the data directory, in which files are looked for
-SUFFIXES = (".parquet", ".jsonl")
+# what oat-zero asked base models: 100 training questions of MATH a level; no Hub data set but a file of its repository
+OAT_ZERO_500 = (
+    "https://raw.githubusercontent.com/sail-sg/oat-zero/41ed65995eebad149e94d5c3d235ed1d1b15f76a/"
+    "data/math_train_500.json"
+)
+SUFFIXES = (".parquet", ".jsonl", ".json")
 
 
 def integer_gold(answers: Sequence[str], row: Row) -> str:
@@ -95,7 +100,7 @@ class Benchmark:
     title: str
     size: int  # questions of the set that the papers use
     file: str  # without suffix, in the data directory
-    hub: str  # OWNER/NAME[:CONFIG]
+    hub: str  # OWNER/NAME[:CONFIG], or the address of a file
     split: str  # on the Hub
     make_gold: Callable[[Sequence[str], Row], str] = plain_gold
 
@@ -119,6 +124,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
         Benchmark("gsm8k", "GSM8K", 1319, "gsm8k_test", "openai/gsm8k:main", "test"),
         Benchmark("svamp", "SVAMP", 1000, "svamp_test", "ChilleD/SVAMP", "test"),
+        Benchmark("math_train_500", "oat-zero's 500 of MATH", 500, "math_train_500", OAT_ZERO_500, "train"),
     )
 }
 # the suites over which a macro average is taken; "math" is that of understand-r1-zero
@@ -126,7 +132,7 @@ SUITES: dict[str, tuple[str, ...]] = {"math": ("aime24", "amc", "math500", "mine
 
 
 def find_file(name: str, data: str = "") -> Path | None:
-    """NAME.parquet or NAME.jsonl in `data`, else in the directory that R1ZERO_DATA names; None where it is not."""
+    """NAME with a suffix in `data`, else in the directory that R1ZERO_DATA names; None where it is not."""
     directory = data or os.environ.get(DATA, "")
     if not directory:
         return None

@@ -18,6 +18,7 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".parquet": pl.read_parquet,
     ".jsonl": pl.read_ndjson,
     ".ndjson": pl.read_ndjson,
+    ".json": pl.read_json,  # a list of objects
 }
 Row = TypeVar("Row")
 CHECKED_NUMBERS = 4  # problems with more numbers are taken on trust: the exact search would take seconds each
@@ -42,7 +43,12 @@ def read_table(path: str, split: str) -> pl.DataFrame:
 
     Raises ValueError for a missing or unreadable file.
     """
-    return _read_hub(path, split) if _is_hub_id(path) else _read_file(Path(path))
+    return _read_hub(path, split) if _is_hub_id(path) or is_address(path) else _read_file(Path(path))
+
+
+def is_address(path: str) -> bool:
+    """Whether it is the address of a JSON file rather than a place on this machine."""
+    return path.startswith("https://")
 
 
 def _is_hub_id(path: str) -> bool:
@@ -70,6 +76,8 @@ def _read_hub(path: str, split: str) -> pl.DataFrame:
         raise ValueError(f"reading {path!r} from the Hub needs the extra `hub`: pip install 'r1zero[hub]'") from None
     name, _, configuration = path.partition(":")
     try:
+        if is_address(path):
+            return datasets.load_dataset("json", data_files={split: path}, split=split).to_polars()
         return datasets.load_dataset(name, configuration or None, split=split).to_polars()
     except (ValueError, OSError, ConnectionError) as error:
         raise ValueError(
