@@ -14,7 +14,7 @@ from r1zero.analysis.reflection import CuePool, Span, find_cues
 
 APART = r"[^0-9A-Za-z_]"  # what both engines agree may stand beside a word is among these
 SPACE = r"[\s\x1c-\x1f]+"  # Python's \s knows the four separators too
-TWINS = "\u0130\u0131\u017f\u212a"  # the only characters beyond ASCII that Python takes for an ASCII letter (i, s, k)
+TWINS = r"[\x{130}\x{131}\x{17f}\x{212a}]"  # the only characters beyond ASCII that Python takes for an ASCII letter (i, s, k)
 
 
 def find_all_cues(texts: pl.Series, pool: CuePool) -> list[Sequence[Span]]:
@@ -31,16 +31,16 @@ def find_all_cues(texts: pl.Series, pool: CuePool) -> list[Sequence[Span]]:
 
 
 def possible(pool: CuePool) -> str:
-    """A pattern of polars that is found in every text in which `find_cues` finds a cue of the pool.
+    r"""A pattern of polars that is found in every text in which `find_cues` finds a cue of the pool.
 
-    >>> possible(CuePool("mine", ("hm", "wait*", "*retry*")))
-    '(?is)(?:^|[^0-9A-Za-z_])(?:hm(?:$|[^0-9A-Za-z_])|wait)|retry|(?-i:[İıſK])'
+    >>> print(possible(CuePool("mine", ("hm", "wait*", "*retry*"))))
+    (?is)(?:^|[^0-9A-Za-z_])(?:hm(?:$|[^0-9A-Za-z_])|wait)|retry|(?-i:[\x{130}\x{131}\x{17f}\x{212a}])
     """
     cues = [cue for cue in pool.cues if cue.strip("* ")]
     anywhere = [_phrase(cue) for cue in cues if cue.startswith("*")]
     at_a_word = "|".join(_phrase(cue) for cue in cues if not cue.startswith("*"))
     cases = [f"(?:^|{APART})(?:{at_a_word})"] if at_a_word else []
-    return "(?is)" + "|".join([*cases, *anywhere, f"(?-i:[{TWINS}])"])
+    return "(?is)" + "|".join([*cases, *anywhere, f"(?-i:{TWINS})"])
 
 
 def _phrase(cue: str) -> str:

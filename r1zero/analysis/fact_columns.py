@@ -8,14 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from r1zero.analysis.profile import FEATURES
 from r1zero.analysis.reflection import POOLS, CuePool
 from r1zero.records import OUTCOMES
 
 FACT_POOLS = (POOLS["extended"], POOLS["oat-zero"], POOLS["understand-r1-zero"])  # the first is the chosen one
 TRANSITIONS = ("TT", "FT", "TF", "FF_same", "FF_other", "none")  # first stated answer -> last, true or false
-PROFILE = (
-    "nll_mean", "nll_early", "nll_middle", "nll_late", "nll_slope", "nll_r2", "nll_max", "nll_sd", "pq_mean",
-)  # fmt: skip
 
 # What is read off a stored row, off its text, and what labels and judges say about it.  Unknown is null throughout.
 _STORED: dict[str, Any] = {
@@ -45,7 +43,7 @@ _READ: dict[str, Any] = {
     "transition": pl.Enum(TRANSITIONS),
     "first_answer_end": pl.Int32,  # the character where the first stated answer ends
     "answer": pl.UInt64,  # digest of the final answer to vote with; 0 is right
-    **dict.fromkeys(PROFILE, pl.Float32),  # of the sampled tokens' negative log-probabilities, in nats
+    **dict.fromkeys(FEATURES, pl.Float32),  # of the sampled tokens' negative log-probabilities, in nats
 }
 VERDICTS: dict[str, Any] = {
     "judge_answers": pl.Boolean,

@@ -8,6 +8,7 @@ import polars as pl
 
 from r1zero.analysis.cue_filter import find_all_cues
 from r1zero.analysis.fact_columns import FACT_POOLS, digest, fact_schema, pool_column, text_digest
+from r1zero.analysis.profile import features_of
 from r1zero.analysis.reflection import CuePool, Span
 from r1zero.analysis.votes import RIGHT, ballots
 from r1zero.records import OUTCOMES
@@ -30,7 +31,7 @@ def response_facts(
     Without `reads_texts` whatever is found in the text of a response is null: for rows on which that broke off.
     """
     schema = fact_schema(pools)
-    columns = [*_stored(rollouts, source)]
+    columns = [*_stored(rollouts, source), *features_of(rollouts["logprobs"]).get_columns()]
     if reads_texts:
         columns += _read(rollouts, pools)
     facts = pl.DataFrame(columns)
