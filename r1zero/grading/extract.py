@@ -12,17 +12,17 @@ from collections.abc import Callable
 from r1zero.config import nearest
 from r1zero.grading.words import choice as choice_letter
 
-_BOX_TOKEN = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+BOX_TOKEN = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|-?\.\d+")
 _NUMBER_TAIL = 4000  # characters in which the last number is looked for first
 _VERL_GSM8K = re.compile(r"#### (-?[0-9.,]+)")
 _DAPO = re.compile(r"(?i)answer\s*:\s*([^\n]+)")
 _PARENTHESIZED = re.compile(r"\(([A-J])\)")
-_ANSWER_IS = re.compile(
+ANSWER_IS = re.compile(
     r"(?i:\b(?:answer|result)\*{0,2}\s{0,3}(?:\([^()\n]{1,40}\)\s{0,3})?(?:is\b|[:=])\*{0,2}[ \t]*:?)|(?:^|\n)[ \t]*A:"
 )
-_OPENING_MARKS = re.compile(r"(?:\s|\$\$|\\\[)*")
-_SENTENCE_END = re.compile(r"\.(?=\s|$)(?<![ap]\.m\.)|\n|</?[a-z]+>")
+OPENING_MARKS = re.compile(r"(?:\s|\$\$|\\\[)*")
+SENTENCE_END = re.compile(r"\.(?=\s|$)(?<![ap]\.m\.)|\n|</?[a-z]+>")
 _LINE_BREAK = re.compile(r"\n\s*")
 _LOOSE_TAGS = re.compile(r"</think>\s*<answer>")
 
@@ -247,13 +247,13 @@ def _after_mark(text: str) -> tuple[int, str] | None:
 def _after_answer_is(text: str) -> tuple[int, str] | None:
     """Where the last statement of an answer begins, and what it says up to the end of its sentence."""
     last: tuple[int, int] | None = None
-    for found in _ANSWER_IS.finditer(text):
+    for found in ANSWER_IS.finditer(text):
         last = found.start(), found.end()
     if last is None:
         return None
     start, at = last
-    at = _OPENING_MARKS.match(text, at).end()  # type: ignore[union-attr]
-    end = _SENTENCE_END.search(text, at)
+    at = OPENING_MARKS.match(text, at).end()  # type: ignore[union-attr]
+    end = SENTENCE_END.search(text, at)
     said = text[at : end.start() if end else len(text)].strip().strip("*").strip()
     return (start, said) if said else None
 
@@ -281,7 +281,7 @@ def _last_box(text: str) -> tuple[int, str] | None:
         return None
     last: tuple[int, str] | None = None
     open_braces: list[tuple[int, int] | None] = []  # start and end of what opens a box; None is any other brace
-    for token in _BOX_TOKEN.finditer(text):
+    for token in BOX_TOKEN.finditer(text):
         if token.group() == "}":
             opening = open_braces.pop() if open_braces else None
             if opening and (last is None or opening[0] > last[0]):
