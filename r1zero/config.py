@@ -378,6 +378,54 @@ class EvalConfig:
 
 
 @dataclass(frozen=True)
+class JudgeConfig:
+    """A language model that judges responses, behind any endpoint that speaks the OpenAI chat protocol."""
+
+    url: str | None = knob(None, "the endpoint, up to and with its /v1; without it nothing is judged")
+    model: str | None = knob(None, "the judge's name at that endpoint")
+    key_env: str = knob(
+        "OPENAI_API_KEY", "the environment variable with the key; the key itself is written nowhere, so never here"
+    )
+    concurrency: int = knob(8, "requests in flight at once")
+    requests_per_minute: float = knob(0.0, "requests started a minute, retries included; 0 is without limit")
+    max_tokens: int = knob(300, "longest reply, in tokens; raise it for a judge that reasons before it replies")
+    max_chars: int = knob(12_000, "characters of a response that the judge sees; longer ones are cut in their middle")
+    temperature: float = knob(0.0, "of the judge; some models accept only 1")
+    timeout_s: float = knob(60.0, "seconds from sending a request to the last byte of its reply; then it is retried")
+    retries: int = knob(5, "how often one request is repeated after a passing fault before it counts as failed")
+    price_in: float | None = knob(None, "price of a million prompt tokens; without it the cost is unknown")
+    price_out: float | None = knob(None, "price of a million reply tokens; without it the cost is unknown")
+    cache: str = knob(
+        "",
+        "a directory for the replies, to share them between probes; without it they lie with the probe's own results",
+    )
+
+    def __post_init__(self) -> None:
+        if (self.url is None) != (self.model is None):
+            raise ValueError(f"judge.url={self.url}, judge.model={self.model}: give both, or neither to judge nothing")
+        if self.url is not None:
+            if re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", self.url) is None:  # not shown: it may hold a secret
+                raise ValueError(
+                    "judge.url: must be http(s)://HOST[:PORT]/PATH, without user, password, query or fragment"
+                )
+        if re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key_env) is None:  # not shown either: it may be the key itself
+            raise ValueError("judge.key_env: must be the NAME of an environment variable, in capitals, not the key")
+        _require(self.concurrency >= 1, "judge.concurrency", self.concurrency, "at least 1")
+        _require(self.max_tokens >= 1, "judge.max_tokens", self.max_tokens, "at least 1")
+        _require(self.max_chars >= 100, "judge.max_chars", self.max_chars, "at least 100")
+        _require(self.retries >= 0, "judge.retries", self.retries, "0 or more")
+        _require(0 < self.timeout_s < float("inf"), "judge.timeout_s", self.timeout_s, "above 0")
+        for name in ("requests_per_minute", "temperature", "price_in", "price_out"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value < float("inf"), f"judge.{name}", value, "0 or more")
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is judged."""
+        return self.url is not None
+
+
+@dataclass(frozen=True)
 class CausalConfig:
     prefixes: int = knob(
         120, "reflecting responses that are cut at their first cue and continued in several ways; 0: none"
@@ -414,6 +462,9 @@ class ProbeConfig:
         "", "a directory with the benchmarks as parquet or jsonl files; without it R1ZERO_DATA, then the Hub"
     )
     answer_format: str = knob("", "the rule that finds the answer in a response; without it each template's own")
+    held_out_only: bool = knob(
+        False, "of a file, ask only the problems that training on the same file would hold out; else its first ones"
+    )
     pool: str = knob(
         "extended", "reflection cues: extended, oat-zero, understand-r1-zero, or a text file, a cue a line"
     )
@@ -432,13 +483,14 @@ class ProbeConfig:
     task: TaskConfig = knob(TaskConfig, "what is asked where no suite is named")
     engine: EngineConfig = knob(EngineConfig, "who draws responses")
     causal: CausalConfig = knob(CausalConfig, "does reflecting cause anything?")
+    judge: JudgeConfig = knob(JudgeConfig, "a language model that judges responses, beside the rules")
     verb: typing.ClassVar[str] = "probe"
 
     def __post_init__(self) -> None:
         for key, values in (("templates", self.templates), ("temperatures", self.temperatures)):
             if not values or not all(value != "" for value in values):
                 raise ValueError(f"{key}={values}: name at least one, separated by commas")
-            if twice := [value for value in values if values.count(value) > 1]:  # type: ignore[arg-type]
+            if twice := [value for value in values if values.count(value) > 1]:
                 raise ValueError(f"{key}: {twice[0]} is named twice; leave one out")
         for temperature in self.temperatures:
             _require(0 <= temperature < float("inf"), "temperatures", temperature, "at least 0")
@@ -447,53 +499,6 @@ class ProbeConfig:
         _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
         _require(self.num_problems >= 0, "num_problems", self.num_problems, "at least 1, or 0 for all")
         _require(self.thinking >= 0, "thinking", self.thinking, "at least 1, or 0 for none")
-
-
-@dataclass(frozen=True)
-class JudgeConfig:
-    """A language model that judges responses, behind any endpoint that speaks the OpenAI chat protocol."""
-
-    url: str | None = knob(None, "the endpoint, up to and with its /v1; without it nothing is judged")
-    model: str | None = knob(None, "the judge's name at that endpoint")
-    key_env: str = knob(
-        "OPENAI_API_KEY", "the environment variable with the key; the key itself is written nowhere, so never here"
-    )
-    concurrency: int = knob(8, "requests in flight at once")
-    requests_per_minute: float = knob(0.0, "requests started a minute, retries included; 0 is without limit")
-    max_tokens: int = knob(300, "longest reply, in tokens; raise it for a judge that reasons before it replies")
-    max_chars: int = knob(12_000, "characters of a response that the judge sees; longer ones are cut in their middle")
-    temperature: float = knob(0.0, "of the judge; some models accept only 1")
-    timeout_s: float = knob(60.0, "seconds from sending a request to the last byte of its reply; then it is retried")
-    retries: int = knob(5, "how often one request is repeated after a passing fault before it counts as failed")
-    price_in: float | None = knob(None, "price of a million prompt tokens; without it the cost is unknown")
-    price_out: float | None = knob(None, "price of a million reply tokens; without it the cost is unknown")
-    cache: str = knob(
-        "", "a directory for the replies, to share them between probes; without it they lie with the probe's own results"
-    )
-
-    def __post_init__(self) -> None:
-        if (self.url is None) != (self.model is None):
-            raise ValueError(f"judge.url={self.url}, judge.model={self.model}: give both, or neither to judge nothing")
-        if self.url is not None:
-            if re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", self.url) is None:  # not shown: it may hold a secret
-                raise ValueError(
-                    "judge.url: must be http(s)://HOST[:PORT]/PATH, without user, password, query or fragment"
-                )
-        if re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key_env) is None:  # not shown either: it may be the key itself
-            raise ValueError("judge.key_env: must be the NAME of an environment variable, in capitals, not the key")
-        _require(self.concurrency >= 1, "judge.concurrency", self.concurrency, "at least 1")
-        _require(self.max_tokens >= 1, "judge.max_tokens", self.max_tokens, "at least 1")
-        _require(self.max_chars >= 100, "judge.max_chars", self.max_chars, "at least 100")
-        _require(self.retries >= 0, "judge.retries", self.retries, "0 or more")
-        _require(0 < self.timeout_s < float("inf"), "judge.timeout_s", self.timeout_s, "above 0")
-        for name in ("requests_per_minute", "temperature", "price_in", "price_out"):
-            value = getattr(self, name)
-            _require(value is None or 0 <= value < float("inf"), f"judge.{name}", value, "0 or more")
-
-    @property
-    def on(self) -> bool:
-        """Whether anything is judged."""
-        return self.url is not None
 
 
 @dataclass(frozen=True)
