@@ -84,6 +84,22 @@ def wilson_interval(successes: float, n: float, level: float = 0.95) -> Interval
     return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
+def exact_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """A proportion of independent trials with bounds that hold for every n: for 0 of n, from 0 to about 3.7/n.
+
+    Quantiles of Beta(k, n-k+1) and Beta(k+1, n-k) (Clopper & Pearson 1934, Biometrika 26:404); NaN when n is 0.
+
+    >>> f"{exact_interval(0, 100):.3f}", f"{exact_interval(13, 30):.3f}"
+    ('0.000 [0.000, 0.036]', '0.433 [0.255, 0.626]')
+    """
+    if n <= 0:
+        return NOTHING
+    tail, k = (1 - level) / 2, successes
+    low = float(stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
+    high = float(stats.beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
+    return Interval(k / n, low, high)
+
+
 def accuracy_interval(correct_P: Numbers, samples_P: Numbers, level: float = 0.95) -> Interval:
     """Mean over problems of the share of right responses (avg@k), clustered by problem.  [P], [P] -> interval
 
