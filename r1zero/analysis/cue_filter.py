@@ -14,7 +14,7 @@ from r1zero.analysis.reflection import CuePool, Span, find_cues
 
 APART = r"[^0-9A-Za-z_]"  # what both engines agree may stand beside a word is among these
 SPACE = r"[\s\x1c-\x1f]+"  # Python's \s knows the four separators too
-TWINS = r"[\x{130}\x{131}\x{17f}\x{212a}]"  # the only characters beyond ASCII that Python takes for an ASCII letter (i, s, k)
+TWINS = r"[\x{130}\x{131}\x{17f}\x{212a}]"  # beyond ASCII, all that Python takes for i, s or k in another case
 
 
 def find_all_cues(texts: pl.Series, pool: CuePool) -> list[Sequence[Span]]:

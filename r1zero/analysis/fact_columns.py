@@ -10,10 +10,10 @@ import polars as pl
 
 from r1zero.analysis.profile import FEATURES
 from r1zero.analysis.reflection import POOLS, CuePool
+from r1zero.analysis.trajectory import TRANSITIONS
 from r1zero.records import OUTCOMES
 
 FACT_POOLS = (POOLS["extended"], POOLS["oat-zero"], POOLS["understand-r1-zero"])  # the first is the chosen one
-TRANSITIONS = ("TT", "FT", "TF", "FF_same", "FF_other", "none")  # first stated answer -> last, true or false
 
 # What is read off a stored row, off its text, and what labels and judges say about it.  Unknown is null throughout.
 _STORED: dict[str, Any] = {
@@ -40,7 +40,7 @@ _READ: dict[str, Any] = {
     "first_cue": pl.Int32,  # the character where it starts
     "keywords": pl.List(pl.Int16),  # places in the chosen pool's list, in the order of the text
     "candidates": pl.Int16,  # answers stated on the way
-    "transition": pl.Enum(TRANSITIONS),
+    "transition": pl.Enum(TRANSITIONS),  # from the first stated answer to the graded one
     "first_answer_end": pl.Int32,  # the character where the first stated answer ends
     "answer": pl.UInt64,  # digest of the final answer to vote with; 0 is right
     **dict.fromkeys(FEATURES, pl.Float32),  # of the sampled tokens' negative log-probabilities, in nats

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import polars as pl
 
-from r1zero.analysis.fact_columns import FACT_POOLS, TRANSITIONS, VERDICTS, digest, fact_schema, facts_frame
+from r1zero.analysis.fact_columns import FACT_POOLS, VERDICTS, digest, fact_schema, facts_frame
 from r1zero.analysis.facts_stream import MANY, SLICE_ROWS, slices_of, stream_facts
 from r1zero.analysis.reflection import CuePool
+from r1zero.analysis.trajectory import TRANSITIONS
 from r1zero.grading.pool import num_cores
 from r1zero.store import FOLDERS, SCHEMA, Split, rollout_files
 

@@ -10,9 +10,12 @@ from r1zero.analysis.cue_filter import find_all_cues
 from r1zero.analysis.fact_columns import FACT_POOLS, digest, fact_schema, pool_column, text_digest
 from r1zero.analysis.profile import features_of
 from r1zero.analysis.reflection import CuePool, Span
+from r1zero.analysis.trajectory import TRANSITIONS, Trajectory, trajectory
 from r1zero.analysis.votes import RIGHT, ballots
-from r1zero.records import OUTCOMES
+from r1zero.grading import task_of
+from r1zero.records import OUTCOMES, Grade
 
+MOST_COUNTED = 32_767  # what Int16 holds
 COLUMNS = (
     "run", "step", "checkpoint", "task", "problem_id", "sample", "template", "temperature", "problem", "gold",
     "response", "logprobs", "num_tokens", "finish_reason", "correct", "formatted", "extracted", "level",
@@ -94,6 +97,7 @@ def _read(rollouts: pl.DataFrame, pools: Sequence[CuePool]) -> list[pl.Series]:
     chosen = find_all_cues(responses, pools[0])
     columns = _cue_columns(chosen, pools[0])
     columns += [_counts(pool_column(pool), find_all_cues(responses, pool)) for pool in pools[1:]]
+    columns += _trajectory_columns(rollouts, chosen)
     unread = rollouts["response"].is_null()
     return [column.set(unread, None) if unread.any() else column for column in columns]
 
@@ -109,3 +113,36 @@ def _cue_columns(found: Sequence[Sequence[Span]], pool: CuePool) -> list[pl.Seri
 
 def _counts(name: str, found: Sequence[Sequence[Span]]) -> pl.Series:
     return pl.Series(name, [len(spans) for spans in found], pl.Int32)
+
+
+def _trajectory_columns(rollouts: pl.DataFrame, found: Sequence[Sequence[Span]]) -> list[pl.Series]:
+    rows = rollouts.select("response", "gold", "task", "correct", "formatted", "extracted").iter_rows()
+    ways = [row_trajectory(*row, spans) for row, spans in zip(rows, found, strict=True)]
+    return [
+        pl.Series("candidates", [min(way.candidates, MOST_COUNTED) for way in ways], pl.Int16),
+        pl.Series("transition", [way.transition for way in ways], pl.Enum(TRANSITIONS)),
+        pl.Series("first_answer_end", [way.first_answer_end for way in ways], pl.Int32),
+    ]
+
+
+def row_trajectory(
+    response: str | None,
+    gold: str | None,
+    task: str | None,
+    correct: bool | None,
+    formatted: bool | None,
+    extracted: str | None,
+    cues: Sequence[Span],
+) -> Trajectory:
+    """The way from the first answer to the graded one; its transition is None where the row does not tell.
+
+    That is without a gold, or with one that no answer can be graded against; without a grade; and for a wrong answer of
+    which neither the text nor the form is stored.
+    """
+    told = correct or (correct is False and (extracted is not None or formatted is not None))
+    grade = Grade(bool(correct), formatted is not False, extracted, "")
+    task = task or task_of(gold or "")
+    try:
+        return trajectory(response or "", gold if told else None, task, grade, cues)
+    except ValueError:  # the gold is at fault
+        return trajectory(response or "", None, task, grade, cues)
