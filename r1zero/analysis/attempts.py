@@ -19,7 +19,9 @@ MAX_STEPS = 20  # in one attempt; no problem has as many numbers
 
 _LEFT = r"(?:[\d(]|(?<![\d)\w])-)[\d+\-*/()×÷−· ]{0,80}+"
 _STEP = rf"{_LEFT}=\s?-?\d{{1,30}}(?:\.\d{{1,30}})?(?:/\d{{1,30}})?"
-_CHAIN = re.compile(rf"(?<![\d+\-*/(]){_STEP}(?:,? {{0,2}}{_STEP})*+(?:,? ?vs\.? ?-?\d{{1,30}}[,:]? ?(?P<verdict>yes|no)\b)?")
+_CHAIN = re.compile(
+    rf"(?<![\d+\-*/(]){_STEP}(?:,? {{0,2}}{_STEP})*+(?:,? ?vs\.? ?-?\d{{1,30}}[,:]? ?(?P<verdict>yes|no)\b)?"
+)
 _PARTS = re.compile(rf"(?P<left>{_LEFT})=\s?(?P<right>-?\d+(?:\.\d+)?(?:/\d+)?)")
 _WHOLE = re.compile(r"\d+")
 _REJECTED = re.compile(r"(?i:\bno\b|\bnot\b|n't\b|n’t\b|too (?:big|small|high|low|large)|≠|\bincorrect\b)")

@@ -7,23 +7,36 @@ Every rule reads the text a bounded number of times, whatever it contains.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from r1zero.analysis.reflection import Span
 from r1zero.grading.extract import ANSWER_IS, BOX_TOKEN, OPENING_MARKS, SENTENCE_END
 
 MAX_ANSWER = 500  # characters; what is longer is no answer
-WINDOW = 300  # characters before a cue, or after "Therefore", in which a result is looked for
+WINDOW = 300  # characters before a cue, or the end, in which a result is looked for
 
+_FINAL = re.compile(r"(?i:final\s)$")
+_MARK = re.compile(r"####[ \t]*(?!\d{1,2}\.\s)((?:[-+$\\(\[]|\d)[^\n]{0,200})")
+_EMPTY_BOX = re.compile(
+    r"\\(?:phantom|hphantom|quad|square|Box|blacksquare|ldots|cdots|dots)(?![a-zA-Z])|[\s_.?~\\,;]*$"
+)
 _TAG = re.compile(r"<answer>|</answer>")
 _FENCE = re.compile(r"```")
-_CONCLUSION = re.compile(r"(?:(?<=[.:,;!?\]$) ])|(?<=\n)|^)[ \t]*(?:Therefore|Thus|Hence|So|Consequently|In conclusion)\b")
+# "let's check each factor" looks ahead: it puts no result in question
+_AHEAD = re.compile(
+    r"(?i:let(?:['’]s| me| us) (?:check|verify)(?: for| each| if| whether| which| some| all| possible| the possible)\b)"
+)
+CLOSING = 40  # characters that may follow the result of a closing sentence
+_CONCLUSION = re.compile(
+    r"(?:(?<=[.:,;!?\]$) ])|(?<=\n)|^)[ \t]*(?:Therefore|Thus|Hence|So|Consequently|In conclusion)\b"
+)
 _MATH = re.compile(r"\\\[(.*?)\\\]|\\\((.*?)\\\)|\$\$?([^$]+)\$", re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.^_{])-?(?:\\?\$\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?(?![\w^_])")
 _EQUALS = re.compile(r"=|≈|\\approx|\\implies|\\Rightarrow|⇒")
-_STOP = re.compile(r"(?<=[\w)\]}%$])\.(?=\s|$)|\n\s*\n")
-# what follows "the result is" or "the answer is" when it is judged rather than given
+_GIVES = re.compile(r"(?:=|≈|:|\b(?:is|are|be|was|were|get|gets|gives?|equals?|obtain|have|has|of))[\s$*]*$")
+_VALUE = re.compile(r"[^\W_]|\\")
+# what follows "the answer is" when it is judged rather than given
 _JUDGED = re.compile(
     r"(?i:not|no|in?correct|wrong|right|in?valid|in?consistent|reasonable|unreasonable|obtained|given|found|the same|"
     r"correct|close|clear|in the|a |an )\b"
@@ -77,7 +90,8 @@ def _boxes(text: str) -> list[Stated]:
             opening = open_braces.pop() if open_braces else None
             if opening and opening[0] > innermost:
                 innermost = opening[0]
-                if token.start() - opening[1] <= MAX_ANSWER and (answer := text[opening[1] : token.start()].strip()):
+                answer = text[opening[1] : min(token.start(), opening[1] + MAX_ANSWER + 1)].strip()
+                if len(answer) <= MAX_ANSWER and not _EMPTY_BOX.match(answer):
                     found.append(Stated(answer, opening[0], token.end()))
         elif mark.endswith("{") and mark != "\\{":
             open_braces.append(None if mark == "{" else token.span())
@@ -101,34 +115,58 @@ def _tags(text: str) -> list[Stated]:
 
 
 def _marks(text: str) -> list[Stated]:
-    """The rest of every line that has `####`."""
+    """The rest of every line that has `####` before a value; before words it is a heading."""
+    if "####" not in text:
+        return []
     found = []
-    at = text.find("####")
-    while at >= 0:
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        answer = text[at + 4 : end].strip() if end - at <= MAX_ANSWER else ""
-        if any(map(str.isdigit, answer)):  # a heading otherwise
-            found.append(Stated(answer, at, end))
-        at = text.find("####", end)
+    for mark in _MARK.finditer(text):
+        if answer := mark.group(1).strip():
+            found.append(Stated(answer, mark.start(), mark.end()))
     return found
 
 
 def _sentences(text: str) -> list[Stated]:
-    """What follows every "answer is", up to the end of its sentence or the next such words."""
-    if "nswer" not in text and "esult" not in text and "A:" not in text and "NSWER" not in text:
-        return []
+    """What follows every "answer is", up to the end of its sentence or the next such words; code apart.
+
+    "The result is" mostly announces a step on the way, and counts as "the final result is" only.
+    """
     found: list[Stated] = []
-    for mark in ANSWER_IS.finditer(text):
+    for mark in _mentions(text):
+        if (
+            mark.end() - mark.start() > 6
+            and text[mark.start()] in "rR"
+            and not _FINAL.search(text[max(0, mark.start() - 8) : mark.start()])
+        ):
+            continue
         at = min(OPENING_MARKS.match(text, mark.end()).end(), mark.end() + WINDOW)  # type: ignore[union-attr]
-        if found and mark.start() < found[-1].end:  # "the answer is: the result is 5"
+        if found and mark.start() < found[-1].end:  # "the answer is: the answer is 5"
             found.pop()
         end = SENTENCE_END.search(text, at, at + MAX_ANSWER)
         stop = end.start() if end else min(len(text), at + MAX_ANSWER)
         said = text[at:stop].strip().strip("*").strip()
-        if said and not _JUDGED.match(said) and (len(said) <= 30 or any(map(str.isdigit, said)) or "\\" in said):
+        if (
+            _VALUE.search(said)
+            and not _JUDGED.match(said)
+            and (len(said) <= 30 or any(map(str.isdigit, said)) or "\\" in said)
+        ):
             found.append(Stated(said, mark.start(), stop))
+    if found and "```" in text:
+        code = [Stated("", start, end) for start, end in _code(text)]
+        return apart(found, code)
     return found
+
+
+def _mentions(text: str) -> Iterator[re.Match[str]]:
+    """Every match of ANSWER_IS; where only the word "answer" can begin one, by searching for that word."""
+    if "A:" in text or "NSWER" in text or "inal result" in text:
+        yield from ANSWER_IS.finditer(text)
+        return
+    at = text.find("nswer")
+    while at >= 0:
+        mark = ANSWER_IS.match(text, at - 1) if at else None
+        if mark:
+            yield mark
+        at = text.find("nswer", mark.end() if mark else at + 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -139,25 +177,27 @@ def implied_answers(text: str, explicit: Sequence[Stated], cues: Sequence[Span])
     """Results that stand for an answer where none is explicit.
 
     The text is cut at its cues and at its blocks of code.  A stretch that ends in a cue puts its last result in
-    question, unless an explicit answer stands near that cue; a stretch that ends in code or with the text
-    concludes with its last "Therefore ... = x", unless it has an explicit answer.  Code states nothing.
+    question, unless an explicit answer stands near that cue.  The end of a text without any explicit answer concludes
+    with "Therefore ... = x" where that is its last sentence; elsewhere such a sentence is mostly a step on the way.
+    Code states nothing.
 
     >>> from r1zero.analysis.reflection import find_cues
-    >>> text = "5 - 3 = 8 eggs. Wait, 5 - 3 = 2 eggs. Thus she has 2 * 3 = 6 eggs left."
+    >>> text = "5 - 3 = 8 eggs. Wait, 5 - 3 = 2 eggs. So 2 * 3 = 6. Thus she has 2 * 3 = 6 eggs left."
     >>> [one.answer for one in implied_answers(text, [], find_cues(text))]
     ['8', '6']
     """
-    found, at = [], 0
+    found: list[Stated] = []
+    at = 0
     for start, end, by_cue in _stretches(text, cues):
+        if not by_cue:
+            continue
         while at < len(explicit) and explicit[at].end <= start:
             at += 1
-        nearest_needed = max(start, end - WINDOW) if by_cue else start
-        last = _last_before(explicit, at, end)
-        if last is not None and last.end > nearest_needed:
-            continue
-        result = _last_result(text, nearest_needed, end) if by_cue else _conclusion(text, start, end)
-        if result:
+        last, near = _last_before(explicit, at, end), max(start, end - WINDOW)
+        if (last is None or last.end <= near) and (result := _result(text, near, end)):
             found.append(result)
+    if not explicit and (closing := _closing(text)) and not (found and found[-1].end > closing.start):
+        found.append(closing)
     return found
 
 
@@ -170,11 +210,8 @@ def _last_before(explicit: Sequence[Stated], at: int, end: int) -> Stated | None
 
 def _stretches(text: str, cues: Sequence[Span]) -> list[tuple[int, int, bool]]:
     """(start, end, whether a cue ends it) of the pieces outside code."""
-    fences = [fence.start() for fence in _FENCE.finditer(text)] if "```" in text else []
-    cuts = [(cue.start, cue.end, True) for cue in cues]
-    for i in range(0, len(fences), 2):  # from an opening fence to the one that closes it
-        closing = fences[i + 1] + 3 if i + 1 < len(fences) else len(text)
-        cuts.append((fences[i], closing, False))
+    cuts = [(cue.start, cue.end, True) for cue in cues if not _AHEAD.match(text, cue.start)]
+    cuts += [(start, end, False) for start, end in _code(text)]
     pieces, start = [], 0
     for cut, resume, by_cue in sorted(cuts):
         if cut >= start:  # a cue inside code cuts nothing
@@ -183,28 +220,41 @@ def _stretches(text: str, cues: Sequence[Span]) -> list[tuple[int, int, bool]]:
     return [*pieces, (start, len(text), False)]
 
 
-def _conclusion(text: str, start: int, end: int) -> Stated | None:
-    """The result of the last sentence of text[start:end] that begins with Therefore, Thus, Hence or So."""
+def _code(text: str) -> list[tuple[int, int]]:
+    """Where blocks of code begin and end; what never closes goes to the end of the text."""
+    if "```" not in text:
+        return []
+    fences = [fence.start() for fence in _FENCE.finditer(text)]
+    closings = [fence + 3 for fence in fences[1::2]] + [len(text)]
+    return list(zip(fences[::2], closings, strict=False))
+
+
+def _closing(text: str) -> Stated | None:
+    """The result of the text's last sentence, where that begins with Therefore, Thus, Hence or So."""
+    start = max(0, len(text) - WINDOW)
     last = None
-    for mark in _CONCLUSION.finditer(text, start, end):
+    for mark in _CONCLUSION.finditer(text, start):
         last = mark
-    if last is None:
-        return None
-    stop = min(end, last.end() + WINDOW)
-    sentence_end = _STOP.search(text, last.end(), stop)
-    return _last_result(text, last.end(), sentence_end.end() if sentence_end else stop)
+    result = _result(text, last.end(), len(text)) if last else None
+    return result if result and len(text) - result.end <= CLOSING else None
 
 
-def _last_result(text: str, start: int, end: int) -> Stated | None:
-    """The last formula (what follows its last "=") or number of text[start:end]."""
+def _result(text: str, start: int, end: int) -> Stated | None:
+    """The last formula or number of text[start:end], where it stands behind an "=", an "is" or the like.
+
+    Of a formula that equates, what follows its last "=".
+    """
     piece = text[start:end]
-    formulas = [found for found in _MATH.finditer(piece)]
+    formulas = list(_MATH.finditer(piece))
     last: tuple[int, int, str] | None = None
     if formulas:
         body = next(part for part in formulas[-1].groups() if part is not None)
-        last = formulas[-1].start(), formulas[-1].end(), _EQUALS.split(body)[-1].strip().rstrip(".,;").strip()
-    for number in _NUMBER.finditer(piece, last[1] if last else 0):
-        last = number.start(), number.end(), number.group()
-    if last is None or not last[2] or len(last[2]) > MAX_ANSWER:
+        equated = _EQUALS.split(body)
+        if len(equated) > 1 or _GIVES.search(piece[: formulas[-1].start()][-20:]):
+            last = formulas[-1].start(), formulas[-1].end(), equated[-1].strip().rstrip(".,;").strip()
+    for number in _NUMBER.finditer(piece, formulas[-1].end() if formulas else 0):
+        if _GIVES.search(piece[: number.start()][-20:]):
+            last = number.start(), number.end(), number.group()
+    if last is None or not last[2]:
         return None
     return Stated(last[2], start + last[0], start + last[1])

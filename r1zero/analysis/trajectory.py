@@ -53,7 +53,7 @@ def stated_answers(response: str, task: str, cues: Sequence[Span]) -> list[State
 
     Boxes, answer tags, "the answer is ...", `#### ...` of any task.  Countdown: attempts that the response says "yes"
     to (r1zero.analysis.attempts).  Elsewhere: the result that a cue puts in question, and a closing "Therefore ... =
-    x" where nothing is more explicit (r1zero.analysis.statements).  The same answer again, with no cue or attempt
+    x" where nothing is explicit (r1zero.analysis.statements).  The same answer again, with no cue or attempt
     between, is not stated twice.
 
     >>> [one.answer for one in stated_answers("So it is \\\\boxed{4}. Wait, 2 * 3 = 6. The answer is 6.", "math", [])]
@@ -63,7 +63,7 @@ def stated_answers(response: str, task: str, cues: Sequence[Span]) -> list[State
     if task == "countdown":
         implied = attempted_answers(response, explicit, cues)
     else:
-        implied = implied_answers(response, explicit, cues) if cues or not explicit or "```" in response else []
+        implied = implied_answers(response, explicit, cues) if cues or not explicit else []
     stated = sorted(explicit + implied, key=lambda one: one.start) if implied else explicit
     return _without_repetitions(stated, cues)[:MAX_STATED]
 
@@ -102,7 +102,9 @@ def trajectory(
     last = (final.extracted or "").strip()
     if last and not any(_plain(one.answer) == _plain(last) for one in reversed(stated)):
         at = max(response.rfind(last), 0)
-        stated.append(Stated(last, at, at + len(last)))
+        end = at + len(last)
+        stated = [one for one in stated if one.start < at or one.end > end]  # a part of the graded answer is no other
+        stated.append(Stated(last, at, end))
     candidates, first_end = len(stated), stated[0].end if stated else None
     if gold is None or not gold.strip():
         return Trajectory(candidates, None, first_end)
@@ -134,4 +136,4 @@ def same_answer(one: str, other: str, task: str) -> bool:
 
 
 def _plain(answer: str) -> str:
-    return answer.translate(SPACES).rstrip(".").lower()
+    return answer.split("</", 1)[0].translate(SPACES).rstrip(".").lower()
