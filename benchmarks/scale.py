@@ -92,7 +92,7 @@ def made_up_row(index: int, rng: random.Random, seed: int) -> dict[str, Any]:
     gold, ease, level = own.choice((made_up_value(own), str(own.randint(2, 500)))), own.random(), own.randint(1, 5)
     wrong = [made_up_value(own) for _ in range(4)]
     right = rng.random() < ease
-    text, answer = made_up_text(rng, gold if right else rng.choice(wrong), wrong)
+    text, answer = made_up_text(rng, gold if right else rng.choice(wrong), (*wrong, gold))
     cut = rng.random() < TRUNCATED
     if cut:
         text, answer = text[: int(len(text) * 0.8)], None
@@ -117,14 +117,14 @@ def made_up_row(index: int, rng: random.Random, seed: int) -> dict[str, Any]:
     }
 
 
-def made_up_text(rng: random.Random, answer: str, wrong: Sequence[str]) -> tuple[str, str | None]:
+def made_up_text(rng: random.Random, answer: str, others: Sequence[str]) -> tuple[str, str | None]:
     """A response, and the answer that it comes to."""
     parts = [sentence(rng, SENTENCES) for _ in range(rng.randint(7, 19))]
     if rng.random() < REFLECTS:
         for _ in range(rng.randint(1, 3)):
             parts.insert(rng.randint(3, len(parts)), sentence(rng, SECOND_LOOKS))
     if rng.random() < 0.3:  # an answer on the way, often another one
-        first = answer if rng.random() < 0.5 else rng.choice(wrong)
+        first = answer if rng.random() < 0.5 else rng.choice(others)
         parts.insert(rng.randint(4, len(parts)), rng.choice(ANSWERS).format(x=first))
     if rng.random() < UNFORMATTED:
         return " ".join(parts), None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from r1zero.analysis.attempt import answers
 from r1zero.analysis.cue_filter import find_all_cues
 from r1zero.analysis.fact_columns import FACT_POOLS, digest, fact_schema, pool_column, text_digest
 from r1zero.analysis.profile import features_of
@@ -97,7 +98,7 @@ def _read(rollouts: pl.DataFrame, pools: Sequence[CuePool]) -> list[pl.Series]:
     chosen = find_all_cues(responses, pools[0])
     columns = _cue_columns(chosen, pools[0])
     columns += [_counts(pool_column(pool), find_all_cues(responses, pool)) for pool in pools[1:]]
-    columns += _trajectory_columns(rollouts, chosen)
+    columns += [_answered(rollouts), *_trajectory_columns(rollouts, chosen)]
     unread = rollouts["response"].is_null()
     return [column.set(unread, None) if unread.any() else column for column in columns]
 
@@ -115,9 +116,18 @@ def _counts(name: str, found: Sequence[Sequence[Span]]) -> pl.Series:
     return pl.Series(name, [len(spans) for spans in found], pl.Int32)
 
 
+def _answered(rollouts: pl.DataFrame) -> pl.Series:
+    rows = rollouts.select("problem", "response", "formatted", "extracted", "finish_reason").iter_rows()
+    tried = [
+        answers(problem or "", response or "", formatted=bool(formatted or extracted), finish_reason=finish)
+        for problem, response, formatted, extracted, finish in rows
+    ]
+    return pl.Series("answered", tried, pl.Boolean)
+
+
 def _trajectory_columns(rollouts: pl.DataFrame, found: Sequence[Sequence[Span]]) -> list[pl.Series]:
     rows = rollouts.select("response", "gold", "task", "correct", "formatted", "extracted").iter_rows()
-    ways = [row_trajectory(*row, spans) for row, spans in zip(rows, found, strict=True)]
+    ways = [row_trajectory(*row, cues=spans) for row, spans in zip(rows, found, strict=True)]
     return [
         pl.Series("candidates", [min(way.candidates, MOST_COUNTED) for way in ways], pl.Int16),
         pl.Series("transition", [way.transition for way in ways], pl.Enum(TRANSITIONS)),
@@ -132,6 +142,7 @@ def row_trajectory(
     correct: bool | None,
     formatted: bool | None,
     extracted: str | None,
+    *,
     cues: Sequence[Span],
 ) -> Trajectory:
     """The way from the first answer to the graded one; its transition is None where the row does not tell.
