@@ -24,12 +24,14 @@ class Engine(Protocol):
         address: tuple[int | str, ...],
         stop: Sequence[str] = (),
         keep_stop: bool = True,
+        banned: Sequence[Sequence[int]] = (),
         on_tokens: Callable[[int], None] | None = None,
     ) -> list[list[Response]]:
         """`samples` responses to each prompt, [P][G].
 
-        Randomness is addressed by (address, problem, sample, position).  `on_tokens` is called with every count of
-        newly sampled tokens.  Raises ValueError for a prompt that leaves no room in the model's context.
+        Randomness is addressed by (address, problem, sample, position).  No sequence of `banned` token ids is
+        completed, not even one that the prompt began.  `on_tokens` is called with every count of newly sampled tokens.
+        Raises ValueError for a prompt that leaves no room in the model's context, and for bans that leave no token.
         """
         ...
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from r1zero.config import EngineConfig, SamplingConfig
 from r1zero.engines import onednn
+from r1zero.engines.banned import Bans
 from r1zero.engines.cohort import Cohort, Row, Transcript, merge
 from r1zero.engines.kv_cache import DecodeLayout, KeyValueCache, PrefillLayout
 from r1zero.engines.requests import Request, make_requests, make_response
@@ -55,13 +56,14 @@ class FastEngine:
         address: tuple[int | str, ...],
         stop: Sequence[str] = (),
         keep_stop: bool = True,
+        banned: Sequence[Sequence[int]] = (),
         on_tokens: Callable[[int], None] | None = None,
     ) -> list[list[Response]]:
-        """`samples` responses to each prompt.  Raises ValueError for a prompt that leaves no room in the context."""
+        """`samples` responses to each prompt; see `Engine.generate`."""
         requests = make_requests(self.policy, prompts, samples, sampling, address)
         self._head = self._head or head_of(self.policy)
         stops = self._stop_strings(stop, keep_stop) if stop else None
-        sampler = _Sampler(self.policy, self._head, sampling, stops, requests, self.max_concurrent)
+        sampler = _Sampler(self.policy, self._head, sampling, stops, requests, self.max_concurrent, banned)
         model = self.policy.model
         was_training = model.training
         model.eval()
@@ -88,6 +90,7 @@ class _Sampler:
         stops: StopStrings | None,
         requests: Sequence[Request],
         max_concurrent: int,
+        banned: Sequence[Sequence[int]],
     ) -> None:
         self.policy, self.head, self.sampling, self.stops = policy, head, sampling, stops
         self.requests = requests
@@ -98,7 +101,9 @@ class _Sampler:
         self.meaning_V[list(policy.end_ids)] = END
         self.meaning_V = self.meaning_V.to(policy.device)
         longest = max((request.limit for request in requests), default=0)
-        self.transcript = Transcript(min(max_concurrent, len(requests)), longest, policy.device)
+        num_slots = min(max_concurrent, len(requests))
+        self.transcript = Transcript(num_slots, longest, policy.device)
+        self.bans = Bans(banned, policy.vocab_size, num_slots, policy.device) if banned else None
         self.tick = 0
         self.finished: dict[int, Response] = {}
 
@@ -127,6 +132,8 @@ class _Sampler:
         device = self.policy.device
         rows = [Row(i, self.requests[i], self.transcript.free.pop(), self.tick) for group in groups for i in group]
         cache = KeyValueCache([len(row.request.prompt.token_ids) for row in rows], device)
+        if self.bans is not None:
+            self.bans.enter([row.slot for row in rows], [row.request.prompt.token_ids for row in rows])
         prompts = [self.requests[group[0]].prompt.token_ids for group in groups]
         logits, first_row = [], 0
         for chunk in _chunks([len(ids) for ids in prompts], PREFILL_TOKENS):
@@ -155,7 +162,11 @@ class _Sampler:
             torch.cat(x) for x in zip(*((c.slots_N, c.keys_N, c.started_N) for c in cohorts), strict=True)
         )
         columns_N = self.tick - started_N
+        if self.bans is not None:
+            logits_NV = self.bans.mask(logits_NV, slots_N)
         ids_N, logprobs_N = draw(logits_NV, uniforms(keys_N, columns_N), self.sampling)
+        if self.bans is not None:
+            self.bans.record(slots_N, ids_N)
         self.transcript.write(slots_N, columns_N, ids_N, logprobs_N)
         meanings = self.meaning_V[ids_N].tolist()  # the one wait for the device in a tick
         running: list[Cohort] = []

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from r1zero.config import EngineConfig, SamplingConfig
+from r1zero.engines.banned import Bans
 from r1zero.engines.requests import Request, make_requests, make_response
 from r1zero.engines.sampling import draw, uniforms
 from r1zero.engines.stopping import StopStrings, stop_strings, token_pieces
@@ -42,9 +43,10 @@ class HuggingFaceEngine:
         address: tuple[int | str, ...],
         stop: Sequence[str] = (),
         keep_stop: bool = True,
+        banned: Sequence[Sequence[int]] = (),
         on_tokens: Callable[[int], None] | None = None,
     ) -> list[list[Response]]:
-        """`samples` responses to each prompt.  Raises ValueError for a prompt that leaves no room in the context."""
+        """`samples` responses to each prompt; see `Engine.generate`."""
         requests = make_requests(self.policy, prompts, samples, sampling, address)
         if stop:
             self._pieces = self._pieces or token_pieces(self.policy)
@@ -56,7 +58,7 @@ class HuggingFaceEngine:
             with _own_generation_config(self.policy):
                 for at in range(0, len(requests), self.max_concurrent):
                     batch = requests[at : at + self.max_concurrent]
-                    chooser, stopper = _generate(self.policy, batch, sampling, stops, on_tokens)
+                    chooser, stopper = _generate(self.policy, batch, sampling, stops, banned, on_tokens)
                     columns = zip(*chooser.collect(), stopper.lengths, stopper.stopped, strict=True)
                     for token_ids, logprobs, length, stopped in columns:
                         by = stops if stopped else None
@@ -71,6 +73,7 @@ def _generate(
     batch: Sequence[Request],
     sampling: SamplingConfig,
     stops: StopStrings | None,
+    banned: Sequence[Sequence[int]],
     on_tokens: Callable[[int], None] | None,
 ) -> tuple[_Chooser, _Stopper]:
     """Run `generate` on left-padded prompts; what was sampled is left in the two objects it called."""
@@ -81,7 +84,7 @@ def _generate(
         ids = request.prompt.token_ids
         input_ids_BW[row, width - len(ids) :] = torch.tensor(ids)
         mask_BW[row, width - len(ids) :] = 1
-    chooser = _Chooser(batch, policy, sampling)
+    chooser = _Chooser(batch, policy, sampling, banned)
     stopper = _Stopper(batch, policy, width, stops, on_tokens)
     policy.model.generate(  # type: ignore[operator]
         input_ids_BW.to(policy.device),
@@ -96,16 +99,27 @@ def _generate(
 class _Chooser(LogitsProcessor):
     """Draws the token itself, and leaves greedy decoding nothing else to choose."""
 
-    def __init__(self, batch: Sequence[Request], policy: Policy, sampling: SamplingConfig) -> None:
+    def __init__(
+        self, batch: Sequence[Request], policy: Policy, sampling: SamplingConfig, banned: Sequence[Sequence[int]]
+    ) -> None:
         self.vocab_size = policy.vocab_size
         self.sampling = sampling
         self.keys_B = torch.tensor([request.key for request in batch], device=policy.device)
+        self.rows_B = torch.arange(len(batch), device=policy.device)
+        self.bans = Bans(banned, policy.vocab_size, len(batch), policy.device) if banned else None
+        if self.bans is not None:
+            self.bans.enter(range(len(batch)), [request.prompt.token_ids for request in batch])
         self.ids: list[Tensor] = []  # [B] each
         self.logprobs: list[Tensor] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         uniforms_B = uniforms(self.keys_B, torch.full_like(self.keys_B, len(self.ids)))
-        ids_B, logprobs_B = draw(scores[:, : self.vocab_size], uniforms_B, self.sampling)
+        logits_BV = scores[:, : self.vocab_size]
+        if self.bans is not None:
+            logits_BV = self.bans.mask(logits_BV.clone(), self.rows_B)
+        ids_B, logprobs_B = draw(logits_BV, uniforms_B, self.sampling)
+        if self.bans is not None:
+            self.bans.record(self.rows_B, ids_B)
         self.ids.append(ids_B)
         self.logprobs.append(logprobs_B)
         return torch.full_like(scores, -torch.inf).scatter(-1, ids_B[:, None], 0.0)
