@@ -97,6 +97,8 @@ class Cache:
         """Errors of SQLite name the file and the remedy."""
         try:
             yield
+        except sqlite3.ProgrammingError:  # not the file's fault
+            raise
         except sqlite3.OperationalError as error:  # locked, read-only, disk full, or a table with other columns
             raise ValueError(f"the judge's cache {self._path} cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:

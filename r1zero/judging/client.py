@@ -158,7 +158,7 @@ class Client:
             raise FaultError(f"no connection, or one that broke ({self._line(str(error.__cause__))})") from None
         except sdk.APIStatusError:
             raise
-        except (sdk.APIError, ValueError):  # cut off, no JSON, or not even text
+        except (sdk.APIError, ValueError, RecursionError):  # cut off, no JSON, not even text, or nested without end
             raise FaultError("a reply that is no whole JSON") from None
         return self._reply(completion)
 

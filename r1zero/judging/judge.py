@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import takewhile
 from pathlib import Path
 
 import polars as pl
@@ -75,19 +77,22 @@ def judge(
     """
     config = config or JudgeConfig()
     where = Path(config.cache) if config.cache else directory
-    with Cache(where / FILE if where else None) as cache:
-        run = _Run(config, cache, [load_instruction(name) for name in which], on_progress, backoff_s)
-        return _wait_for(run, questions)
+    instructions = [load_instruction(name) for name in which]
 
+    def run() -> Verdicts:
+        with Cache(where / FILE if where else None) as cache:
+            return asyncio.run(_Run(config, cache, instructions, on_progress, backoff_s).all_of(questions, stop))
 
-def _wait_for(run: _Run, questions: Iterable[Question]) -> Verdicts:
-    """Run to the end, in a thread of its own where this one already runs an event loop (a notebook's does)."""
+    stop = threading.Event()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(run.all_of(questions))
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, run.all_of(questions)).result()
+        return run()
+    with ThreadPoolExecutor(1) as pool:  # this thread already runs an event loop: a notebook's does
+        try:
+            return pool.submit(run).result()
+        finally:
+            stop.set()  # after an interrupt, no further requests
 
 
 class _Run:
@@ -108,9 +113,10 @@ class _Run:
         self._faults: Counter[str] = Counter()
         self._failed_in_a_row = 0
 
-    async def all_of(self, questions: Iterable[Question]) -> Verdicts:
+    async def all_of(self, questions: Iterable[Question], stop: threading.Event) -> Verdicts:
+        """Everything judged; once `stop` is set, nothing more is asked."""
         endpoint = Client(self._config, backoff_s=self._backoff_s)
-        jobs = self._jobs(questions)
+        jobs = takewhile(lambda _: not stop.is_set(), self._jobs(questions))
         workers = [asyncio.create_task(self._work(jobs, endpoint)) for _ in range(self._config.concurrency)]
         try:
             await asyncio.gather(*workers)

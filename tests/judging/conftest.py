@@ -105,7 +105,7 @@ def endpoint() -> Iterator[Callable[[Callable[[dict, int], Action]], Endpoint]]:
                 with lock:
                     before = len(here.requests)
                     here.requests.append(body)
-                    here.headers.append(dict(self.headers))
+                    here.headers.append({name.lower(): value for name, value in self.headers.items()})
                     here.times.append(time.monotonic())
                 try:
                     script(body, before)(self)
