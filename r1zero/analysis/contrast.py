@@ -16,10 +16,11 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from r1zero.analysis.clustered import cluster
 from r1zero.analysis.statistics import NOTHING, Interval, mcnemar_exact, quantile
 
 MIN_SIZE = 5  # responses of either kind that a question needs
-QUESTION = ("model", "run", "step", "task", "problem_id", "template", "temperature")  # columns that make one
+QUESTION = ("model", "run", "step", "task", "template", "temperature")  # with the problem, what makes a question
 EXACT_CELLS = 20_000_000  # work of an exact permutation distribution, in products; beyond it is sampled
 
 
@@ -59,8 +60,9 @@ class Contrast:
     num_questions: int
     num_problems: int
     num_responses: int
-    never: int  # questions left out: none of their responses reflects
-    always: int  # questions left out: all reflect
+    single: int  # questions left out: one response only
+    never: int  # questions left out: of several responses none reflects
+    always: int  # questions left out: of several responses all reflect
     too_few: int  # questions left out: both kinds, fewer than min_size of one
     effect: Interval  # Mantel-Haenszel: the one to read
     inverse_variance: Interval
@@ -83,10 +85,9 @@ def usable(facts: pl.DataFrame) -> pl.DataFrame:
     """Rows whose correctness and cues are known, with `question` and `problem` numbers and `reflects`."""
     rows = facts.filter(pl.col("correct").is_not_null() & pl.col("cues").is_not_null())
     keys = [name for name in QUESTION if name in rows.columns]
-    problem = [name for name in ("task", "problem_id") if name in rows.columns]
-    return rows.with_columns(
-        pl.struct(keys).rank("dense").alias("question"),
-        pl.struct(problem).rank("dense").alias("problem"),
+    return rows.with_columns(cluster()).with_columns(
+        pl.struct(*keys, "cluster").rank("dense").alias("question"),
+        pl.col("cluster").rank("dense").alias("problem"),
         (pl.col("cues") > 0).alias("reflects"),
     )
 
@@ -114,6 +115,7 @@ def contrast(
     found = questions(rows)
     smaller = np.minimum(found.n1_Q, found.n0_Q)
     kept_Q = smaller >= min_size
+    several = found.n1_Q + found.n0_Q > 1
     used = found.take(kept_Q)
     p, how = permutation_test(used, seed=seed, draws=draws)
     better, worse = _problems_by_sign(used)
@@ -125,8 +127,9 @@ def contrast(
         num_questions=len(used),
         num_problems=int(np.unique(used.problem_Q).size),
         num_responses=int((used.n1_Q + used.n0_Q).sum()),
-        never=int((found.n1_Q == 0).sum()),
-        always=int((found.n0_Q == 0).sum()),
+        single=int((~several).sum()),
+        never=int((several & (found.n1_Q == 0)).sum()),
+        always=int((several & (found.n0_Q == 0)).sum()),
         too_few=int(((smaller > 0) & ~kept_Q).sum()),
         effect=mantel_haenszel(used, level=level),
         inverse_variance=inverse_variance(used, level=level),
@@ -281,6 +284,7 @@ def _length_adjusted(rows: pl.DataFrame, min_size: int, level: float) -> Interva
     reflecting does: this asks whether reflecting goes with being right among responses of one length.
     """
     n1, n0 = pl.col("reflects").sum().over("question"), (~pl.col("reflects")).sum().over("question")
+    smoothed = (pl.col("correct").sum() + 1) / (pl.len() + 2)  # as in smoothed_variances: never 0 or 1
     if "num_chars" not in rows.columns:
         return NOTHING
     kept = rows.filter((pl.min_horizontal(n1, n0) >= min_size) & pl.col("num_chars").is_not_null())
@@ -290,6 +294,7 @@ def _length_adjusted(rows: pl.DataFrame, min_size: int, level: float) -> Interva
         pl.col("correct").cast(pl.Float64).alias("y"),
         pl.col("reflects").cast(pl.Float64).alias("x"),
         (pl.col("num_chars").cast(pl.Float64) + 1).log().alias("z"),
+        (smoothed * (1 - smoothed)).over("question").alias("variance"),
     ]
     centred = kept.select("problem", "question", *columns).with_columns(
         pl.col("y", "x", "z") - pl.col("y", "x", "z").mean().over("question")
@@ -305,7 +310,7 @@ def _length_adjusted(rows: pl.DataFrame, min_size: int, level: float) -> Interva
     residual = y - estimate * x - slope * z
     _, problem = np.unique(centred["problem"].to_numpy(), return_inverse=True)
     deviation_P = np.bincount(problem, weights=net * residual) / size
-    least = float((net**2 * residual**2).sum()) / size**2
+    least = float(net**2 @ centred["variance"].to_numpy()) / size**2
     return _t_interval(estimate, deviation_P, np.bincount(problem, weights=net**2), least, level)
 
 
