@@ -37,6 +37,7 @@ def separation(
     clusters: Sequence[int] | np.ndarray,
     strata: Sequence[int] | np.ndarray | None = None,
     level: float = 0.95,
+    widening: float = 1.0,
 ) -> Separation:
     """AUROC over the pairs of a right and a wrong response of one stratum.  [N] each; clusters and strata as integers
 
@@ -46,7 +47,8 @@ def separation(
     The leave-one-cluster-out form of Obuchowski's variance for clustered data (1997, Biometrics 53:567); with one
     response a cluster it is DeLong's.  The interval is symmetric in log(theta / (1 - theta)), with Student's t of K - 1
     degrees of freedom.  Where one side always wins, Wilson's for min(right, wrong clusters) trials stands in.
-    Scores that are NaN are left out.
+    Scores that are NaN are left out.  `widening` multiplies the standard error, where scores are known to depend on
+    more than their own cluster.
     """
     values, is_right, cluster = np.asarray(scores, float), np.asarray(right, bool), np.asarray(clusters)
     stratum = np.zeros(values.size, np.int64) if strata is None else np.asarray(strata)
@@ -63,7 +65,7 @@ def separation(
     _, index = np.unique(cluster[part], return_inverse=True)
     sums = np.bincount(index, weights=surplus[part])
     sides = [np.unique(cluster[part & side]).size for side in (is_right, ~is_right)]
-    interval = _logit_interval(theta, sums / num_pairs, min(sides), level)
+    interval = _logit_interval(theta, widening * sums / num_pairs, min(sides), level)
     return Separation(interval, int((part & is_right).sum()), int((part & ~is_right).sum()), sums.size)
 
 
