@@ -73,7 +73,7 @@ def stream_facts(
         return
     pool = Pool("r1zero.analysis.facts_worker:work", size=workers, seconds=SECONDS, memory=0, spare=False)
     try:
-        yield from in_order(slices, lambda part: _elsewhere(pool, part, pools), workers=workers)
+        yield from in_order(slices, lambda part: facts_from(pool, part, pools), workers=workers)
     finally:
         pool.close()
 
@@ -106,7 +106,7 @@ def reply(*asked: Any) -> dict[str, str]:
     return {"facts": base64.b64encode(buffer.getvalue()).decode("ascii")}
 
 
-def _elsewhere(pool: Pool, part: Slice, pools: Sequence[CuePool]) -> pl.DataFrame:
+def facts_from(pool: Pool, part: Slice, pools: Sequence[CuePool]) -> pl.DataFrame:
     """A slice's facts from a worker; piece by piece where that one does not survive, so that one row suffers."""
     answer = pool.call(*request(part, pools))
     if answer.fault:
@@ -121,8 +121,8 @@ def _again(pool: Pool, part: Slice, pools: Sequence[CuePool], fault: str) -> pl.
         size = -(-part.count // PARTS)
         ends = part.start + part.count
         pieces = [replace(part, start=at, count=min(size, ends - at)) for at in range(part.start, ends, size)]
-        return pl.concat([_elsewhere(pool, piece, pools) for piece in pieces])
+        return pl.concat([facts_from(pool, piece, pools) for piece in pieces])
     if not part.reads_texts:
         raise ValueError(f"{part.file}, row {part.start + 1} could not be read ({fault})")
     log.warning("%s, row %d: its text is left out of the analysis (%s)", part.file, part.start + 1, fault)
-    return _elsewhere(pool, replace(part, reads_texts=False), pools)
+    return facts_from(pool, replace(part, reads_texts=False), pools)
