@@ -157,6 +157,11 @@ def differences(counts: Questions) -> np.ndarray:
     return counts.c1_Q / counts.n1_Q - counts.c0_Q / counts.n0_Q
 
 
+def smoothed_differences(counts: Questions) -> np.ndarray:
+    """d after a right and a wrong response are added to either kind.  [Q]"""
+    return (counts.c1_Q + 1) / (counts.n1_Q + 2) - (counts.c0_Q + 1) / (counts.n0_Q + 2)
+
+
 def smoothed_variances(counts: Questions) -> np.ndarray:
     """Agresti and Caffo's variance of each d: a right and a wrong response are added to either kind.  [Q]
 
@@ -173,7 +178,7 @@ def smoothed_variances(counts: Questions) -> np.ndarray:
 
 def own_intervals(counts: Questions, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Agresti and Caffo's interval of each d: low, high.  [Q], [Q]"""
-    centre = (counts.c1_Q + 1) / (counts.n1_Q + 2) - (counts.c0_Q + 1) / (counts.n0_Q + 2)
+    centre = smoothed_differences(counts)
     half = quantile(level) * np.sqrt(smoothed_variances(counts))
     return np.maximum(centre - half, -1), np.minimum(centre + half, 1)
 
@@ -213,6 +218,9 @@ def _weighted(counts: Questions, weights_Q: np.ndarray, level: float) -> Interva
     _, problem = np.unique(counts.problem_Q, return_inverse=True)
     deviation_P = np.bincount(problem, weights=weights_Q * (d - estimate))
     binomial = float(weights_Q**2 @ smoothed_variances(counts)) / total**2
+    if deviation_P.size == 1:  # no spread between problems: Agresti and Caffo's interval
+        centre, half = float(weights_Q @ smoothed_differences(counts) / total), quantile(level) * math.sqrt(binomial)
+        return Interval(estimate, max(-1.0, centre - half), min(1.0, centre + half))
     return _t_interval(estimate, deviation_P / total, np.bincount(problem, weights=weights_Q), binomial, level)
 
 
@@ -221,11 +229,10 @@ def _t_interval(
 ) -> Interval:
     size = deviation_P.size
     effective = weight_P.sum() ** 2 / (weight_P**2).sum()
-    if effective < 1.5:  # one problem has no spread between problems
-        half = quantile(level) * math.sqrt(least_variance)
-    else:
-        variance = max(float((deviation_P**2).sum()) * size / (size - 1), least_variance)
-        half = float(stats.t.ppf(0.5 + level / 2, effective - 1)) * math.sqrt(variance)
+    if effective < 1.5:  # hardly more than one problem: no spread between problems to go by
+        return Interval(estimate, -1.0, 1.0)
+    variance = max(float((deviation_P**2).sum()) * size / (size - 1), least_variance)
+    half = float(stats.t.ppf(0.5 + level / 2, effective - 1)) * math.sqrt(variance)
     return Interval(estimate, max(-1.0, estimate - half), min(1.0, estimate + half))
 
 
