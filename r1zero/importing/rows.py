@@ -124,7 +124,7 @@ def csv_rows(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         raise RowError(f"not UTF-8 text ({error.reason})") from None
     except csv.Error as error:
-        raise RowError(f"line {reader.line_num}: not csv ({error})") from None
+        raise RowError(f"line {reader.reader.line_num}: not csv ({error})") from None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
