@@ -49,8 +49,8 @@ def predict_unseen(
     """The log-odds of being right by regressions fitted to other problems, and the fold.  [N, F], [N], [N] -> [N], [N]
 
     Whole clusters are dealt at random into `FOLDS` folds (fewer where there are fewer clusters); each fold is predicted
-    from the rest, features standardised by the mean and standard deviation of the rest.  NaN below two clusters.  Compare
-    predictions only within a fold: between folds they differ by intercepts that lean against each fold's own share.
+    from the rest, features standardised by the mean and standard deviation of the rest.  NaN below two clusters.
+    Compare predictions only within a fold: between folds they differ by intercepts that lean against each fold's share.
     """
     x, y = np.asarray(x_NF, float), np.asarray(right, bool)
     _, cluster = np.unique(clusters, return_inverse=True)
