@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from r1zero.cli import analyze, audit, compare, evaluate, grade, help, pretrain, report, sft, study, train
+from r1zero.cli import analyze, audit, compare, evaluate, grade, help, pretrain, probe, report, sft, study, train
 from r1zero.cli.arguments import parse
 from r1zero.cli.recipes import flat_recipe
 from r1zero.cli.verb import Verb
@@ -20,6 +20,7 @@ VERBS: dict[str, Verb] = {
         pretrain.VERB,
         sft.VERB,
         evaluate.VERB,
+        probe.VERB,
         report.VERB,
         compare.VERB,
         study.VERB,

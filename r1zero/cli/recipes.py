@@ -12,6 +12,7 @@ from typing import Any
 from r1zero.cli.verb import Arguments, Verb
 from r1zero.config import (
     PretrainConfig,
+    ProbeConfig,
     SFTConfig,
     TrainConfig,
     build,
@@ -23,7 +24,7 @@ from r1zero.config import (
 )
 
 SHIPPED = Path(str(files("r1zero") / "recipes"))
-RECIPE_OF = {config_type.verb: config_type for config_type in (TrainConfig, PretrainConfig, SFTConfig)}
+RECIPE_OF = {config_type.verb: config_type for config_type in (TrainConfig, PretrainConfig, SFTConfig, ProbeConfig)}
 
 
 def shipped_recipes(verb: str | None = None) -> dict[str, Path]:
@@ -86,6 +87,8 @@ def recipe_name(name: str) -> str:
 def flat_recipe(verb: Verb, arguments: Arguments) -> tuple[dict[str, Any], str]:
     """The values, by full name, of the recipe that a command line names, and what to call it: for `--help`."""
     name = arguments.positionals[0] if arguments.positionals else verb.default_recipe
+    if any(option.name == "recipe" for option in verb.options):
+        name = arguments.options.get("recipe", "")
     if verb.name not in RECIPE_OF or not name:
         return {}, ""
     return flatten(build(RECIPE_OF[verb.name], load_recipe(name, verb.name))), recipe_name(name)

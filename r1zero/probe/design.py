@@ -26,7 +26,7 @@ class Cell:
     @property
     def way(self) -> Way:
         """Cells have random numbers of their own, but the same ones at every step of a run."""
-        return Way(self.temperature, self.samples, (self.template.name, self.temperature), self.step)
+        return Way(self.temperature, self.samples, (self.template.name, f"{self.temperature:g}"), self.step)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,11 @@ def load_problems(config: ProbeConfig, template: Template) -> list[Problem]:
     """The problems of the config's suites, or of its task.  Raises ValueError naming what is missing."""
     names = expand([name for name in config.suite.split(",") if name])
     asked = EvalConfig(
-        seed=config.seed, num_problems=config.num_problems, data=config.data, task=config.task, engine=config.engine
+        seed=config.seed,
+        num_problems=config.num_problems,
+        data=config.data,
+        task=config.task,
+        held_out_only=config.held_out_only,
     )
     problems = [problem for entry in load_entries(names, asked, template) for problem in entry.problems]
     if not problems:

@@ -6,7 +6,7 @@ OUT/config.json   OUT/eval/part-000003.parquet   OUT/weights.json      the layou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -125,6 +125,3 @@ def merged(timings: Sequence[Timing]) -> Timing:
         sum(one.grading for one in timings),
         sum(one.tokens for one in timings),
     )
-
-
-OnCount = Callable[[int], None]

@@ -1,0 +1,362 @@
+"""`r1zero probe`: what a model already does before RL, and how that changes over a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r1zero.cli.evaluate import of_run
+from r1zero.cli.recipes import load_recipe
+from r1zero.cli.verb import Arguments, Option, Verb
+from r1zero.config import ProbeConfig, build, merge, nested, read_recipe
+
+if TYPE_CHECKING:
+    from r1zero.probe.subject import Subject
+    from r1zero.probe.sweep import Swept
+    from r1zero.probe.targets import Target
+    from r1zero.reports.sections import Section
+
+TINY, REAL = "probe_tiny", "probe_oat_zero"  # recipes: of models that know Countdown alone, and of all others
+FOLLOWED = {"num_problems": 64, "samples": 8}  # of a run's own evaluation, at every checkpoint
+MAY_BE_SET = ("pool", "labels", "judge", "out", "threads")  # where responses are only read
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Everything one command measured."""
+
+    subjects: Sequence[Subject]  # side by side in every section
+    followed: Mapping[str, Subject]  # runs with all their steps, for the section on emergence
+    swept: Sequence[Swept]
+    config: ProbeConfig
+
+
+def run(arguments: Arguments) -> int:
+    from r1zero.probe.targets import find_target
+
+    stored = arguments.has("stored")
+    targets = [find_target(path, stored=stored) for path in arguments.positionals]
+    targets = [replace(target, name=name) for target, name in zip(targets, distinct(targets), strict=True)]
+    if arguments.has("dry-run"):
+        return dry_run(targets, arguments)
+    home = home_of(targets, arguments.overrides.get("out", ""))
+    probed = probe(targets, arguments, home)
+    sections = sections_of(probed)
+    page = write(sections, targets, probed, home)
+    if arguments.has("json"):
+        print(as_json(sections, targets, probed))
+    else:
+        show(sections, page)
+    tell(probed.swept)
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is asked
+
+
+def distinct(targets: Sequence[Target]) -> list[str]:
+    """Names for tables; those that several targets share are told apart by their paths."""
+    names = [target.name for target in targets]
+    return [target.name if names.count(target.name) == 1 else f"{target.name} ({target.path})" for target in targets]
+
+
+def home_of(targets: Sequence[Target], out: str) -> Path:
+    """Where the report goes: --out, or runs/probe-NAME[-NAME...]."""
+    return Path(out) if out else Path("runs") / ("probe-" + "-".join(plain(target.name) for target in targets))
+
+
+def plain(name: str) -> str:
+    """A name that can be a directory's."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-")
+
+
+def out_of(target: Target, targets: Sequence[Target], out: str) -> Path:
+    """Where the rollouts of one target go: alone in the report's directory; of several, each in its own."""
+    if len(targets) == 1:
+        return home_of(targets, out)
+    return Path(out) / plain(target.name) if out else Path("runs") / f"probe-{plain(target.name)}"
+
+
+def config_for(target: Target, arguments: Arguments, out: Path) -> ProbeConfig:
+    """The command line, over the recipe, over what a run's own config says where a run is followed, over defaults."""
+    overrides = dict(arguments.overrides) | {"out": str(out)}
+    recipe = arguments.options.get("recipe", "")
+    if target.kind == "run" and not target.stored:
+        values = of_own(read_recipe(Path(target.path) / "config.json"))
+        values = merge(values, load_recipe(recipe, "probe") if recipe else {})
+    elif target.kind == "model":
+        values = load_recipe(recipe or default_recipe(target.path), "probe")
+    else:
+        values = {}
+    return build(ProbeConfig, merge(merge(values, nested(overrides)), {"model": {"path": target.path}}))
+
+
+def default_recipe(model: str) -> str:
+    """Shipped models and those that `r1zero pretrain` wrote know Countdown alone; all others are asked mathematics."""
+    from r1zero.models.load import shipped_models
+
+    return TINY if model in shipped_models() or (Path(model) / "recipe.json").exists() else REAL
+
+
+def of_own(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training config says, as values of a ProbeConfig: the run's template and temperature, and its problems."""
+    own = of_run(trained)
+    problems = min(own["num_problems"], FOLLOWED["num_problems"])
+    return {
+        "templates": [trained["template"]["name"]],
+        "temperatures": [trained["sampling"]["temperature"]],
+        "max_tokens": own["sampling"]["max_tokens"],
+        "num_problems": problems,
+        "samples": FOLLOWED["samples"],
+        "causal": {"prefixes": 0},
+        "thinking": 0,
+        **{key: own[key] for key in ("seed", "threads", "task", "engine", "held_out_only")},
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Asking and reading
+
+
+def probe(targets: Sequence[Target], arguments: Arguments, home: Path) -> Probed:
+    """Ask or read every target.  All configs are built before anything is asked."""
+    from r1zero.reports.probe_progress import ProbeProgress
+
+    out = arguments.overrides.get("out", "")
+    configs = [config_for(target, arguments, out_of(target, targets, out)) for target in targets]
+    if not any(target.kind == "model" or (target.kind == "run" and not target.stored) for target in targets):
+        refuse_asking(arguments)
+    subjects: list[Subject] = []
+    followed: dict[str, Subject] = {}
+    swept: list[Swept] = []
+    for target, config in zip(targets, configs, strict=True):
+        with ProbeProgress(target.name) as progress:
+            found, whole, asked = probe_one(target, config, arguments.options.get("split"), progress)
+        subjects += found
+        swept += asked
+        if whole is not None:
+            followed[target.name] = whole
+    return Probed([judged(subject, configs[0], home) for subject in subjects], followed, swept, configs[0])
+
+
+def refuse_asking(arguments: Arguments) -> None:
+    """Raises ValueError for a setting of asking where all responses are there already."""
+    for key in arguments.overrides:
+        if key.split(".")[0] not in MAY_BE_SET:
+            raise ValueError(
+                f"--{key}: nothing is asked here, stored responses are read; it can be set where a model is probed"
+            )
+
+
+def probe_one(
+    target: Target, config: ProbeConfig, split: str | None, progress: Any
+) -> tuple[list[Subject], Subject | None, list[Swept]]:
+    """The subjects of a target; for a run also the subject with all its steps."""
+    if target.kind == "model":
+        from r1zero.probe.asking import ask_model
+
+        subject, asked = ask_model(config, target.name, progress)
+        return [subject], None, [asked]
+    if target.kind == "rollouts":
+        from r1zero.probe.stored import read_all
+
+        return read_all(target, config), None, []
+    from r1zero.probe.stored import ends, read_run
+
+    if target.stored:
+        whole = read_run(target, config, split)
+        return ends(whole), whole, []
+    from r1zero.probe.asking import follow
+    from r1zero.probe.targets import find_checkpoints
+
+    whole, sweeps = follow(config, find_checkpoints(Path(target.path)), target.name, progress)
+    return ends(whole), whole, sweeps
+
+
+def judged(subject: Subject, config: ProbeConfig, home: Path) -> Subject:
+    """The subject with the verdicts of people and of a judge, where there are any."""
+    if not config.labels and config.judge.url is None:
+        return subject
+    from r1zero.probe.verdicts import with_judge, with_labels
+
+    subject = with_labels(subject, config.labels) if config.labels else subject
+    return with_judge(subject, config.judge, home) if config.judge.url is not None else subject
+
+
+def dry_run(targets: Sequence[Target], arguments: Arguments) -> int:
+    """Print what would be asked and how long that takes; nothing is written."""
+    from r1zero.probe.estimate import estimate_target
+    from r1zero.reports.probe_estimate import as_object, print_estimate
+
+    out = arguments.overrides.get("out", "")
+    estimates = [
+        estimate_target(target, config_for(target, arguments, out_of(target, targets, out))) for target in targets
+    ]
+    if arguments.has("json"):
+        print(json.dumps([as_object(estimate) for estimate in estimates], indent=2, allow_nan=False))
+        return 0
+    for estimate in estimates:
+        print_estimate(estimate)
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Showing
+
+
+def sections_of(probed: Probed) -> list[Section]:
+    """Every section of the report, and the one on emergence where a run was followed."""
+    from r1zero.analysis.emergence import emergence
+    from r1zero.reports import probe_emergence
+
+    sections: list[Section] = []
+    if find_spec("r1zero.probe.measure"):
+        from r1zero.probe.measure import measure
+
+        sections += measure(probed.subjects, seed=probed.config.seed)
+    if probed.followed:
+        results = {name: emergence(whole.facts, seed=probed.config.seed) for name, whole in probed.followed.items()}
+        sections.insert(0, probe_emergence.section(results))
+    return sections
+
+
+def write(sections: Sequence[Section], targets: Sequence[Target], probed: Probed, home: Path) -> Path:
+    """HOME/report.html and HOME/probe.json."""
+    from r1zero.reports.probe import write_probe
+    from r1zero.store import write_atomically
+
+    write_atomically(home / "probe.json", (as_json(sections, targets, probed) + "\n").encode())
+    names = " · ".join(target.name for target in targets)
+    return write_probe(
+        sections,
+        home / "report.html",
+        headline=f"Probe of {names}",
+        kicker=kicker(probed),
+        provenance=footnotes(probed),
+    )
+
+
+def kicker(probed: Probed) -> str:
+    """ "6,144 responses to 64 problems, templates native, r1, temperatures 0.4, 1" """
+    import polars as pl
+
+    facts = pl.concat([subject.facts.select("problem_id", "template", "temperature") for subject in probed.subjects])
+    templates = ", ".join(sorted(facts["template"].drop_nulls().unique().to_list()))
+    temperatures = ", ".join(f"{one:g}" for one in sorted(facts["temperature"].drop_nulls().unique().to_list()))
+    parts = [f"{facts.height:,} responses to {facts['problem_id'].n_unique():,} problems"]
+    parts += [f"templates {templates}"] if templates else []
+    parts += [f"temperatures {temperatures}"] if temperatures else []
+    return ", ".join(parts)
+
+
+def footnotes(probed: Probed) -> list[tuple[str, str]]:
+    """Config, versions, commit, machine, as rows."""
+    from r1zero.config import flatten
+    from r1zero.training.run import flatten_dict
+
+    rows = [(key, str(value)) for key, value in flatten(probed.config).items()]
+    for subject in probed.subjects[:1]:
+        rows += [(key, str(value)) for key, value in flatten_dict(subject.facts_of_asking or {}).items()]
+    return rows
+
+
+def as_json(sections: Sequence[Section], targets: Sequence[Target], probed: Probed) -> str:
+    """What was found, without the figures: the same however often the probe was interrupted."""
+    from r1zero.store import jsonable
+
+    found = {
+        "targets": [{"path": target.path, "kind": target.kind, "name": target.name} for target in targets],
+        "models": [
+            {"name": one.name, "responses": one.facts.height, "problems": one.facts["problem_id"].n_unique()}
+            for one in probed.subjects
+        ],
+        "sections": {section.key: as_object(section) for section in sections},
+    }
+    return json.dumps(jsonable(found), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def as_object(section: Section) -> dict[str, Any]:
+    """A section's sentences and tables; a row is an object named by the columns."""
+    tables = [
+        {
+            "key": table.key,
+            "title": table.title,
+            "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows],
+        }
+        for table in section.tables
+    ]
+    said = {name: getattr(section, name) for name in ("title", "question", "findings", "notes")}
+    return {**said, "tables": tables}
+
+
+def show(sections: Sequence[Section], page: Path) -> None:
+    from rich.console import Console
+
+    from r1zero.reports.sections import terminal_sections
+
+    console = Console()
+    console.print(terminal_sections(sections))
+    console.print(f"\n{page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(swept: Sequence[Swept]) -> None:
+    """What was left out and where the time went, on stderr."""
+    for one in swept:
+        if one.dropped:
+            print(
+                f"r1zero: {len(one.dropped)} problems were left out under some template: "
+                "their prompt fills the context",
+                file=sys.stderr,
+            )
+        if one.continued:
+            print(f"r1zero: {one.continued:,} responses were there before", file=sys.stderr)
+        if timing := one.timing if one.timing.tokens else None:
+            print(
+                f"r1zero: {one.asked:,} responses, {timing.tokens:,} tokens in {timing.wall:.1f} s "
+                f"({timing.tokens / timing.wall:,.0f} tokens/s)",
+                file=sys.stderr,
+            )
+
+
+VERB = Verb(
+    name="probe",
+    summary="what a model does before RL: answering, exploring, reflecting, and whether reflecting helps",
+    usage="MODEL|RUN|PATH [...] [--recipe NAME] [--dry-run] [--section.key VALUE ...]",
+    run=run,
+    positionals=(1, 32),
+    options=(
+        Option("recipe", "NAME", f"a shipped recipe or a TOML file (default: {TINY} for shipped models, else {REAL})"),
+        Option("dry-run", "", "print what would be asked, how many responses and how long it takes; write nothing"),
+        Option("stored", "", "read the responses that a run stored while it trained, ask nothing"),
+        Option(
+            "split",
+            "NAME",
+            "with --stored, which responses (default: eval where enough steps were evaluated, else train)",
+            choices=("train", "eval"),
+        ),
+        Option("json", "", "print all findings and tables as one JSON object"),
+    ),
+    config_type=ProbeConfig,
+    details="""
+MODEL is a Hugging Face directory, a Hub id or a shipped model: every problem is asked under every template at every
+temperature, stored in OUT/eval, and analysed. Killed, the same command continues it. RUN is the directory of a training
+run: its base model, every checkpoint that holds weights and its final model answer the same problems with the same
+random numbers, and a test says whether anything came suddenly. PATH is stored responses (the directory of an
+evaluation, a probe or an import, parquet or jsonl): they are analysed, nothing is asked. Several are put side by side.
+
+The report is printed, and written to OUT/report.html and OUT/probe.json. docs/probe.md explains every number.
+
+  r1zero probe tiny-search                          minutes on a laptop: all sections, interventions included
+  r1zero probe Qwen/Qwen2.5-Math-1.5B --dry-run     oat-zero's protocol: how long will it take?
+  r1zero probe Qwen/Qwen2.5-Math-1.5B --templates qwen_math --top_p 0.9 --out probes/qwen
+  r1zero probe runs/quickstart-dr_grpo-seed0        over the checkpoints of a run
+  r1zero probe runs/a runs/b --stored               from what two runs stored while they trained
+  r1zero probe imports/base imports/instruct        imported responses, side by side
+""",
+)

@@ -1,0 +1,141 @@
+"""From a model to a subject: load it once, ask the design, intervene in its responses, count."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import torch
+
+from r1zero.config import ProbeConfig
+from r1zero.engines import Engine, build_engine
+from r1zero.models.load import Policy, load_policy, weights_digest
+from r1zero.probe.design import Design, find_template, make_design, plan_of
+from r1zero.probe.subject import Subject, focus, read_subject
+from r1zero.probe.sweep import Swept, Watcher, at_step, check_weights, is_answered, merged, open_probe, sweep
+from r1zero.probe.targets import Checkpoint
+from r1zero.training.run import locked, provenance
+
+if TYPE_CHECKING:
+    from r1zero.probe.interventions import CausalResult
+    from r1zero.probe.thinking import ThinkingResult
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that can be asked."""
+
+    policy: Policy
+    engine: Engine
+    design: Design
+
+
+def load(config: ProbeConfig) -> Loaded:
+    """Questions and templates are checked before the model is loaded.  Raises ValueError naming what is wrong."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    design = make_design(config)
+    policy = load_policy(config.model.path, config.device)
+    if "chat" in config.templates:
+        design = make_design(config, policy)
+    return Loaded(policy, build_engine(config.engine, policy), design)
+
+
+def ask_model(config: ProbeConfig, name: str, watcher: Watcher) -> tuple[Subject, Swept]:
+    """Ask one model everything, and intervene in what it wrote.  Continues what a killed probe left in config.out."""
+    out = Path(config.out)
+    model = load(config)
+    plan = plan_of(model.design, model.policy, concurrent=config.engine.max_concurrent)
+    with locked(out):
+        digest = weights_digest(model.policy.model)
+        open_probe(out, config, plan, {"weights": digest}, provenance())
+        swept = sweep(plan, model.engine, model.design, config, out, checkpoint=config.model.path, watcher=watcher)
+        watcher.begin("counting", 0)
+        subject = replace(read_subject(name, [str(out)], config.pool), facts_of_asking=provenance())
+        return intervened(subject, model, config, out, watcher), swept
+
+
+def intervened(subject: Subject, model: Loaded, config: ProbeConfig, out: Path, watcher: Watcher) -> Subject:
+    """The subject with what intervening in its responses did, as far as the config asks for it."""
+    if not config.causal.prefixes and not config.thinking:
+        return subject
+    name, temperature = focus(subject.facts)
+    rollouts = (
+        subject.rollouts()
+        .filter((pl.col("template") == name) & (pl.col("temperature") == temperature))
+        .collect()
+        .sort("problem_id", "sample", maintain_order=True)
+    )
+    template = find_template(str(name), model.policy)
+    sampling = replace(model.design.sampling, temperature=float(temperature or 1.0))
+    settings: dict[str, Any] = {"sampling": sampling, "seed": config.seed, "out": out, "on_tokens": watcher.tokens}
+    causal: CausalResult | None = None
+    thinking: ThinkingResult | None = None
+    if config.causal.prefixes:
+        from r1zero.analysis.reflection import load_pool
+        from r1zero.probe.interventions import causal_test
+
+        watcher.begin("continuing cut responses", 0)
+        causal = causal_test(
+            model.policy,
+            model.engine,
+            template,
+            rollouts,
+            prefixes=config.causal.prefixes,
+            continuations=config.causal.continuations,
+            pool=load_pool(config.pool),
+            **settings,
+        )
+    if config.thinking:
+        from r1zero.probe.thinking import thinking_test
+
+        watcher.begin("answering after other thinking", 0)
+        thinking = thinking_test(model.policy, model.engine, template, rollouts, responses=config.thinking, **settings)
+    return replace(subject, causal=causal, thinking=thinking)
+
+
+def follow(
+    config: ProbeConfig, checkpoints: list[Checkpoint], name: str, watcher: Watcher
+) -> tuple[Subject, list[Swept]]:
+    """Ask every checkpoint of a run the same problems with the same random numbers; `step` tells them apart.
+
+    A checkpoint whose responses are all there is not loaded.
+    """
+    out = Path(config.out)
+    first = load(replace(config, model=replace(config.model, path=checkpoints[0].path)))
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    design = make_design(config, first.policy, steps)
+    plan = plan_of(design, first.policy, concurrent=config.engine.max_concurrent)
+    sweeps: list[Swept] = []
+    with locked(out):
+        open_probe(out, config, plan, {"steps": steps}, provenance())
+        policy, engine = first.policy, first.engine
+        for checkpoint in checkpoints:
+            part = at_step(plan, checkpoint.step)
+            if is_answered(part, out):
+                continue
+            if checkpoint is not checkpoints[0]:
+                del policy, engine
+                gc.collect()
+                policy = load_policy(checkpoint.path, config.device)
+                engine = build_engine(config.engine, policy)
+            check_weights(out, checkpoint.name, weights_digest(policy.model))
+            sweeps.append(sweep(part, engine, design, config, out, checkpoint=checkpoint.name, watcher=watcher))
+        watcher.begin("counting", 0)
+        subject = replace(read_subject(name, [str(out)], config.pool), facts_of_asking=provenance())
+    return subject, sweeps
+
+
+def total(sweeps: list[Swept]) -> Swept | None:
+    """Several sweeps as one; None where nothing was asked."""
+    if not sweeps:
+        return None
+    return replace(
+        sweeps[-1],
+        asked=sum(one.asked for one in sweeps),
+        continued=sum(one.continued for one in sweeps),
+        timing=merged([one.timing for one in sweeps]),
+    )

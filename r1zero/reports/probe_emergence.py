@@ -1,0 +1,338 @@
+"""The section of a run: what changed over its training, and whether anything came suddenly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from r1zero.analysis.changepoint import FEWEST, LEVEL, ChangePoint
+from r1zero.analysis.emergence import TESTED, EmergenceResult
+from r1zero.analysis.statistics import Interval
+from r1zero.records import OUTCOMES
+from r1zero.reports.console import show_number
+from r1zero.reports.sections import Panel, Section, TextTable
+from r1zero.reports.traces import Figure, band, figure, line
+
+NAMES: dict[str, str] = {
+    "accuracy": "accuracy",
+    "reflecting": "with a cue",
+    "corrected": "corrected",
+    "answered": "answering",
+    **{outcome: outcome for outcome in OUTCOMES},
+}
+SENTENCES = {
+    "reflecting": "The share of responses with a reflection cue",
+    "corrected": "The share of wrong first answers that become right",
+    "accuracy": "Accuracy",
+}
+COLUMNS = ("accuracy", "reflecting", "corrected", "wrong", "unformatted", "truncated")
+RUN_COLOURS = ("@blue", "@orange", "@green", "@unformatted", "@truncated")
+ROWS = 16  # of the table; a longer run shows every n-th step
+
+
+def section(results: Mapping[str, EmergenceResult]) -> Section:
+    """Runs side by side; with a single one it has no column of its own."""
+    several = len(results) > 1
+    findings = tuple(
+        (f"{name}: " if several else "") + sentence
+        for name, result in results.items()
+        for sentence in sentences(result)
+    )
+    return Section(
+        key="emergence",
+        title="Over training",
+        question="What changed while it trained, and did anything come suddenly?",
+        findings=findings,
+        tables=(steps_table(results, several), changes_table(results, several)),
+        panels=tuple(panels(results)),
+        notes=tuple(dict.fromkeys(note for result in results.values() for note in notes(result))),
+    )
+
+
+def sentences(result: EmergenceResult) -> list[str]:
+    """What a run shows: where it began, what the test says of each rate."""
+    if not result.steps:
+        return ["No response is stored with a training step."]
+    hits, of = result.first_reflecting
+    start = (
+        f"At step {show_number(result.steps[0])}, before the steps that follow, {hits:,} of {of:,} responses hold a "
+        f"reflection cue; {result.first_problems} of the problems have one in any response (exact interval)."
+    )
+    if not hits and of:
+        start += " None seen does not mean never: the interval's upper end is what so many problems leave possible."
+    return [start, *(course(name, result) for name in TESTED)]
+
+
+def course(name: str, result: EmergenceResult) -> str:
+    """One sentence on the course of a rate.
+
+    The verdict is the test's, after Holm's correction over the rates tested.
+    """
+    change, values = result.changes[name], result.measures[name]
+    what = SENTENCES[name]
+    if change.verdict == "cannot tell":
+        return (
+            f"{what}: whether it jumped or rose cannot be told from {change.num_times} measured "
+            f"step{'s' if change.num_times != 1 else ''}; {FEWEST} are needed."
+        )
+    known = [value for value in values if math.isfinite(value.estimate)]
+    went = f"from {known[0]} to {known[-1]}"
+    if change.verdict == "no change":
+        return f"{what} does not change beyond noise ({went}, {p_text(change.p_change)} for a constant rate)."
+    p_sudden = result.p_sudden[name]
+    if p_sudden < LEVEL:
+        return (
+            f"{what} jumps between steps {span(change.when)}, from about {percent(change.before)} to "
+            f"{percent(change.after)}: no smooth course fits as well ({p_text(p_sudden)}, corrected)."
+        )
+    if change.p_gradual < LEVEL:
+        return (
+            f"{what} changes gradually ({went}): a smooth course fits ({p_text(p_sudden)} against it) and a "
+            f"single jump does not ({p_text(change.p_gradual)})."
+        )
+    return (
+        f"{what} changes ({went}), and these measurements do not say how: a smooth course fits "
+        f"({p_text(p_sudden)}) and so does a jump ({p_text(change.p_gradual)})."
+    )
+
+
+def steps_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTable:
+    rows = []
+    for name, result in results.items():
+        length = "tokens" if any(math.isfinite(one.estimate) for one in result.measures["tokens"]) else "chars"
+        for at in shown(len(result.steps)):
+            measured = [str_of(result.measures[column][at]) for column in COLUMNS]
+            tokens, entropy = result.measures[length][at], result.measures["entropy"][at]
+            nats = f"{entropy:.2f}" if math.isfinite(entropy.estimate) else "–"
+            long = f"{tokens:,.0f}" if math.isfinite(tokens.estimate) else "–"
+            step = show_number(result.steps[at])
+            rows.append((*((name,) if several else ()), step, str(result.responses[at]), *measured, long, nats))
+    units = "tokens" if length_is_tokens(results) else "characters"
+    return TextTable(
+        key="steps",
+        title="every measure by step",
+        caption="Shares of responses, mean length, and the mean negative log-probability of sampled tokens (nats; at "
+        "temperature 1 an estimate of the entropy). 95 % intervals, clustered by problem. `corrected`: of responses "
+        "whose first stated answer is wrong, those whose last one is right.",
+        columns=(
+            *(("model",) if several else ()),
+            "step",
+            "responses",
+            *(NAMES[column] for column in COLUMNS),
+            units,
+            "nats",
+        ),
+        rows=tuple(rows),
+    )
+
+
+def changes_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTable:
+    rows = []
+    for name, result in results.items():
+        for tested in TESTED:
+            change = result.changes[tested]
+            p_values = (change.p_change, change.p_gradual, change.p_sudden, result.p_sudden[tested])
+            rows.append(
+                (
+                    *((name,) if several else ()),
+                    NAMES[tested],
+                    verdict(change, result.p_sudden[tested]),
+                    *map(p_cell, p_values),
+                    *(
+                        f"{change.penalised[kind]:.1f}" if math.isfinite(change.penalised[kind]) else "–"
+                        for kind in KINDS
+                    ),
+                    span(change.when) if change.verdict not in ("cannot tell", "no change") else "–",
+                )
+            )
+    return TextTable(
+        key="changes",
+        title="constant, smooth or sudden",
+        caption="p-values of three null hypotheses (the rate is constant; it jumps once; its course is smooth), the "
+        "last one also corrected over the rates tested, by a parametric bootstrap with the responses' own dispersion. "
+        "BIC: the smaller, the better. `jump`: the steps between which it lies, if it is one (95 %).",
+        columns=(
+            *(("model",) if several else ()),
+            "rate",
+            "verdict",
+            "p constant",
+            "p one jump",
+            "p smooth",
+            "p smooth, corrected",
+            *(f"BIC {kind}" for kind in KINDS),
+            "jump",
+        ),
+        rows=tuple(rows),
+    )
+
+
+KINDS = ("constant", "smooth", "sudden")
+
+
+def verdict(change: ChangePoint, p_sudden: float) -> str:
+    """The test's word, with the corrected p-value."""
+    if change.verdict != "sudden" or p_sudden < LEVEL:
+        return change.verdict
+    return "either"
+
+
+def panels(results: Mapping[str, EmergenceResult]) -> list[Panel]:
+    """Measures over steps, one line a run; and each run's cue rate with the two courses that were compared."""
+    units = "tokens" if length_is_tokens(results) else "characters"
+    drawn = [
+        Panel("Accuracy and reflection", "Share of responses; shaded: 95 %.", _shares(results)),
+        *(
+            Panel(
+                "Sudden or smooth?" + (f" {name}" if len(results) > 1 else ""),
+                "The share of responses with a cue, with the best smooth course and the best single jump.",
+                _courses(result),
+            )
+            for name, result in results.items()
+            if result.changes["reflecting"].smooth_T
+        ),
+        Panel("Length", "Mean length of a response.", _one(results, "tokens" if units == "tokens" else "chars", units)),
+        Panel(
+            "Uncertainty",
+            "Mean negative log-probability of the sampled tokens; at temperature 1 an estimate of the entropy.",
+            _one(results, "entropy", "nats a token"),
+        ),
+    ]
+    if len(results) == 1:
+        drawn.insert(-1, Panel("Outcomes", "Share of responses.", _outcomes(next(iter(results.values())))))
+    return [panel for panel in drawn if panel.figure["data"]]
+
+
+def _steps_axis() -> Figure:
+    return {"title": {"text": "training step"}}
+
+
+def _drawn(
+    steps: Sequence[float], values: Sequence[Interval], name: str, colour: str, *, dash: str = "solid"
+) -> tuple[list[Figure], list[Figure]]:
+    """A band and a line."""
+    if not any(math.isfinite(value.estimate) for value in values):
+        return [], []
+    shade = band(list(steps), [v.low for v in values], [v.high for v in values], colour)  # type: ignore[arg-type]
+    return shade, [line(steps, [v.estimate for v in values], name, colour, markers=True, dash=dash)]
+
+
+def _shares(results: Mapping[str, EmergenceResult]) -> Figure:
+    bands: list[Figure] = []
+    lines: list[Figure] = []
+    single = len(results) == 1
+    for (run, result), colour in zip(results.items(), _cycled(len(results)), strict=True):
+        for key, dash in (("accuracy", "solid"), ("reflecting", "dash"), ("corrected", "dot")):
+            own = {"accuracy": "@blue", "reflecting": "@orange", "corrected": "@green"}[key] if single else colour
+            name = NAMES[key] if single else f"{run}: {NAMES[key]}"
+            shade, curve = _drawn(result.steps, result.measures[key], name, own, dash=dash)
+            bands, lines = bands + shade, lines + curve
+    return figure([*bands, *lines], "training step", "share of responses (fraction)", {}, {"rangemode": "tozero"})
+
+
+def _courses(result: EmergenceResult) -> Figure:
+    change, values = result.changes["reflecting"], result.measures["reflecting"]
+    kept = [at for at, value in enumerate(values) if math.isfinite(value.estimate)]
+    steps = [result.steps[at] for at in kept]
+    jump = line(steps, change.sudden_T, "one jump", "@orange", dash="dash")
+    jump["line"] = {**jump["line"], "shape": "hvh"}
+    points = {
+        "x": steps,
+        "y": [values[at].estimate for at in kept],
+        "name": "measured",
+        "mode": "markers",
+        "marker": {"size": 7, "color": "@ink"},
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [values[at].high - values[at].estimate for at in kept],
+            "arrayminus": [values[at].estimate - values[at].low for at in kept],
+            "color": "@muted",
+            "thickness": 1.5,
+            "width": 3,
+        },
+        "hovertemplate": "%{y:.3~g}",
+    }
+    smooth = line(steps, change.smooth_T, "best smooth course", "@blue")
+    return figure(
+        [smooth, jump, points], "training step", "responses with a cue (fraction)", {}, {"rangemode": "tozero"}
+    )
+
+
+def _one(results: Mapping[str, EmergenceResult], key: str, unit: str) -> Figure:
+    bands: list[Figure] = []
+    lines: list[Figure] = []
+    for (run, result), colour in zip(results.items(), _cycled(len(results)), strict=True):
+        shade, curve = _drawn(result.steps, result.measures[key], run, colour)
+        bands, lines = bands + shade, lines + curve
+    drawn = figure([*bands, *lines], "training step", unit, {}, {"rangemode": "tozero"})
+    drawn["layout"]["showlegend"] = len(results) > 1
+    return drawn
+
+
+def _outcomes(result: EmergenceResult) -> Figure:
+    traces = []
+    for outcome in OUTCOMES:
+        values = [value.estimate for value in result.measures[outcome]]
+        if any(map(math.isfinite, values)):
+            traces.append(line(result.steps, values, outcome, f"@{outcome}", markers=True))
+    return figure(traces, "training step", "share of responses (fraction)", {}, {"rangemode": "tozero"})
+
+
+def _cycled(count: int) -> list[str]:
+    return [RUN_COLOURS[at % len(RUN_COLOURS)] for at in range(count)]
+
+
+def notes(result: EmergenceResult) -> list[str]:
+    """What limits the findings."""
+    found = []
+    if not result.frozen:
+        found.append(
+            "The steps answered different problems (training's own): differences between steps are also differences "
+            "between problems; intervals and tests allow for that."
+        )
+    if result.pooled > 1:
+        found.append(f"{result.pooled} neighbouring steps are pooled into each point.")
+    found.append(
+        "Sudden means: within one interval between measured steps, where every rise that takes three or more intervals "
+        "counts as smooth. More checkpoints resolve more."
+    )
+    return found
+
+
+def length_is_tokens(results: Mapping[str, EmergenceResult]) -> bool:
+    return any(math.isfinite(one.estimate) for result in results.values() for one in result.measures["tokens"])
+
+
+def shown(count: int) -> list[int]:
+    """Which of so many steps the table shows: first and last, and evenly between."""
+    if count <= ROWS:
+        return list(range(count))
+    return sorted({round(at * (count - 1) / (ROWS - 1)) for at in range(ROWS)})
+
+
+def str_of(value: Interval) -> str:
+    return str(value) if math.isfinite(value.estimate) else "–"
+
+
+def span(when: Interval) -> str:
+    return f"{show_number(when.low)} and {show_number(when.high)}" if math.isfinite(when.low) else "–"
+
+
+def percent(value: float) -> str:
+    return f"{value:.1%}" if math.isfinite(value) else "–"
+
+
+def p_cell(value: float) -> str:
+    """A p-value for a table.
+
+    >>> p_cell(0.0004), p_cell(0.043), p_cell(float("nan"))
+    ('< .001', '.043', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    return "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0") or "0"
+
+
+def p_text(value: float) -> str:
+    text = p_cell(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
