@@ -145,8 +145,8 @@ def test_an_endpoint_that_is_down_is_soon_left_alone(endpoint, act):
 def test_failures_that_are_not_in_a_row_do_not_stop_anything(endpoint, act):
     turn = itertools.cycle([act.status(503), act.verdict(1)])
     here = endpoint(lambda *_: next(turn))
-    verdicts = ask(here, [(i, "q", str(i)) for i in range(60)], retries=0)
-    assert verdicts.total.failed == verdicts.total.asked == 30 and len(here.requests) == 60
+    verdicts = ask(here, [(i, "q", str(i)) for i in range(40)], retries=0)
+    assert verdicts.total.failed == verdicts.total.asked == 20 and len(here.requests) == 40
 
 
 @pytest.mark.parametrize(

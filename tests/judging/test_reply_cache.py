@@ -72,8 +72,8 @@ def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path: Path):
 def test_a_damaged_database_is_an_error_that_names_it(tmp_path: Path):
     path = tmp_path / "judge.sqlite"
     with Cache(path) as cache:
-        for i in range(400):
-            cache.put(f"{i:064}", "answering-1", "judge", Kept("x" * 100, True, 1, 1, 1))
+        for i in range(30):
+            cache.put(f"{i:064}", "answering-1", "judge", Kept("x" * 2000, True, 1, 1, 1))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"judge\.sqlite is corrupt"):
