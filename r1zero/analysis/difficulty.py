@@ -19,6 +19,8 @@ from r1zero.records import OUTCOMES, Outcome
 
 UNITS = {"tokens": "num_tokens", "characters": "num_chars"}
 COMPARED: tuple[tuple[Outcome, Outcome], ...] = (("wrong", "correct"), ("unformatted", "correct"))
+THIRDS = ("easier", "middling", "harder")
+NEEDED = 5  # problems with both outcomes: an interval from fewer says more about luck
 PROBLEM = ("task", "problem_id")
 CELL = (*PROBLEM, "template", "temperature")  # what is alike in a contrast
 
@@ -28,7 +30,7 @@ class LevelRow:
     """The outcomes of one template at one difficulty."""
 
     template: str
-    difficulty: str  # "level 3", or "easiest third"
+    difficulty: str  # "level 3", or "harder (others 0–33 % right)"
     rank: int  # 0 is easiest
     num_problems: int
     num_responses: int
@@ -55,7 +57,7 @@ class LengthContrast:
     within: Interval  # the same ratio between responses to one question, averaged over questions
     difference: Interval  # difference of means between responses to one question, in the unit
     num_questions: int  # with responses of both outcomes (under one template and temperature)
-    num_problems: int
+    num_problems: int  # of these questions; no bounds below `NEEDED`
 
 
 @dataclass(frozen=True)
@@ -108,21 +110,23 @@ def _placed(known: pl.DataFrame) -> tuple[str, pl.DataFrame]:
 def thirds(known: pl.DataFrame) -> pl.DataFrame:
     """Responses in three parts by the share right among the *other* responses to their problem, whatever the template.
 
-    The response itself does not count, so that a lucky one is not called easy for being right.  The cuts are the
-    terciles of that share over responses; equal shares stay together, so that parts can differ in size or be missing.
-    Problems with one response are left out.
+    The response itself does not count, so that a lucky one is not called easy for being right.  Equal shares stay
+    together, in the third where the middle of them falls, so that parts can differ in size or be missing.  Problems
+    with one response are left out.
     """
     right = pl.col("correct").cast(pl.Float64)
     others = (right.sum().over(PROBLEM) - right) / (pl.len().over(PROBLEM) - 1)
     several = known.filter(pl.len().over(PROBLEM) > 1).with_columns(others.round(12).alias("others"))
-    if several.height == 0:
-        return several.with_columns(rank=pl.lit(0), difficulty=pl.lit(""))
-    low, high = (several["others"].quantile(q, interpolation="lower") for q in (1 / 3, 2 / 3))
-    rank = pl.when(pl.col("others") <= low).then(2).when(pl.col("others") <= high).then(1).otherwise(0)
-    names = {0: "easiest third", 1: "middle third", 2: "hardest third"}
-    return several.with_columns(rank.cast(pl.Int64).alias("rank")).with_columns(
-        pl.col("rank").replace_strict(names, return_dtype=pl.String).alias("difficulty")
-    )
+    middle = (pl.col("others").rank("average") - 0.5) / pl.len()  # 0 is hardest
+    placed = several.with_columns(rank=2 - (middle * 3).floor().clip(0, 2).cast(pl.Int64))
+    ends = placed.group_by("rank").agg(pl.col("others").min().alias("low"), pl.col("others").max().alias("high"))
+    names = {rank: f"{THIRDS[rank]} (others {_share_range(low, high)} right)" for rank, low, high in ends.iter_rows()}
+    return placed.with_columns(pl.col("rank").replace_strict(names, return_dtype=pl.String).alias("difficulty"))
+
+
+def _share_range(low: float, high: float) -> str:
+    """A range of shares in percent: "0–33 %"."""
+    return f"{low:.0%}".replace("%", " %") if low == high else f"{100 * low:.0f}–{100 * high:.0f} %"
 
 
 def _row(template: str, name: str, rank: int, own: pl.DataFrame) -> LevelRow:
@@ -161,8 +165,11 @@ def _contrast(known: pl.DataFrame, outcome: Outcome, against: Outcome, unit: str
     logs = fixed_effect(np.log(length), treated, cell, problem)
     plain = fixed_effect(length, treated, cell, problem)
     raw = fixed_effect(np.log(length), treated, np.zeros(length.size, int), problem)
+    ratio, difference = _exp(logs.effect), plain.effect
+    if logs.num_clusters < NEEDED:
+        ratio, difference = (Interval(one.estimate, math.nan, math.nan) for one in (ratio, difference))
     return LengthContrast(
-        outcome, against, unit, _exp(raw.effect), _exp(logs.effect), plain.effect, logs.num_cells, logs.num_clusters
+        outcome, against, unit, _exp(raw.effect), ratio, difference, logs.num_cells, logs.num_clusters
     )
 
 

@@ -46,8 +46,18 @@ def test_without_levels_a_response_is_placed_by_the_others_of_its_problem():
     found = difficulty(facts)
     assert found.by == "others" and found.num_unplaced == 1
     assert [(one.difficulty, one.shares["correct"].estimate) for one in found.rows] == [
-        ("easiest third", 1.0), ("middle third", 0.5), ("hardest third", 0.0),
-    ]  # fmt: skip
+        ("easier (others 100 % right)", 1.0),
+        ("middling (others 33–67 % right)", 0.5),
+        ("harder (others 0 % right)", 0.0),
+    ]
+
+
+def test_equal_shares_are_one_part_in_the_third_where_their_middle_falls():
+    """Nine of twelve responses see only right ones: the middle of the upper three quarters is in the second third."""
+    outcomes = {"a": "cccccccccc", "b": "ww"}
+    names = {"c": "correct", "w": "wrong"}
+    placed = thirds(facts_frame([row(p, names[o]) for p, own in outcomes.items() for o in own]))
+    assert placed["rank"].to_list() == [1] * 10 + [2] * 2
 
 
 def test_length_on_the_same_question_by_hand():
