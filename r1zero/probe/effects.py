@@ -71,20 +71,18 @@ class Arm:
     continuations: int
 
 
-def arms(records: pl.DataFrame, *, seed: int = 0) -> tuple[Arm, ...]:
-    """Every arm with its means, clustered by problem, in the order in which they appear."""
+def arms(records: pl.DataFrame, wanted: Sequence[tuple[str, str]], *, seed: int = 0) -> tuple[Arm, ...]:
+    """The (kind, arm) pairs wanted, in that order, with means clustered by problem; those without a record are left out.
+
+    Reads the columns `truncated` and `cued` besides COLUMNS.
+    """
     found = []
-    for (kind, arm), rows in records.group_by("kind", "arm", maintain_order=True):
-        problems = rows["problem_id"].to_numpy()
-
-        def mean(column: str, rows: pl.DataFrame = rows, problems: np.ndarray = problems) -> Interval:
-            if column not in rows.columns:
-                return NOTHING
-            return cluster_interval(rows[column].cast(pl.Float64).to_numpy(), problems, seed=seed)
-
-        found.append(
-            Arm(str(kind), str(arm), mean("correct"), mean("tokens"), mean("truncated"), mean("cued"), len(rows))
-        )
+    for kind, arm in wanted:
+        rows = records.filter(pl.col("kind") == kind, pl.col("arm") == arm)
+        if rows.height:
+            columns = (rows[name].cast(pl.Float64).to_numpy() for name in ("correct", "tokens", "truncated", "cued"))
+            means = (cluster_interval(column, rows["problem_id"].to_numpy(), seed=seed) for column in columns)
+            found.append(Arm(kind, arm, *means, rows.height))
     return tuple(found)
 
 

@@ -108,3 +108,46 @@ def make_slip(text: str, rng: random.Random) -> Slip | None:
         found = stated[-1]
     digit = int(found[1][-1])
     return Slip(found.start(1), found.end(1), found[1][:-1] + str((digit + rng.randint(1, 9)) % 10))
+
+
+_BOX, _TAG, _STATED = re.compile(r"\\boxed|\\fbox"), re.compile(r"</think>|<answer>"), re.compile(r"(?i:\banswer\b)")
+_MARKS = {
+    "native": re.compile(r"^Answer: ", re.MULTILINE),
+    "r1": _TAG,
+    "r1_loose": _TAG,
+    "orz": _TAG,
+    "answer_tag": _TAG,
+    "r1_distill": re.compile("</think>"),
+    "boxed": _BOX,
+    "boxed_strict": _BOX,
+    "qwen": re.compile(rf"{_BOX.pattern}|he answer is|final answer"),
+    "any": re.compile(rf"{_BOX.pattern}|{_TAG.pattern}|{_STATED.pattern}"),
+    "gsm8k": re.compile("####"),
+    "verl_gsm8k": re.compile("####"),
+    "dapo": _STATED,
+    "answer_is": _STATED,
+    "choice": _STATED,
+    "last_number": re.compile(r"\d"),
+}
+_SENTENCE_END = re.compile(r"\n\s*|[.!?:]\s+")
+
+
+def thinking_ends(text: str, answer_format: str) -> int | None:
+    """The character where the answer's opener begins, and the thinking before it ends; None without an opener.
+
+    Tags open an answer where the first of the last pair stands; other openers belong to the sentence or line that holds
+    the last one, so that "Hence the answer is \\boxed{4}" is no thinking.
+
+    >>> [thinking_ends("1+2=3\\nAnswer: 1+2", "native"), thinking_ends("a </think> <answer> 3", "r1")]
+    [6, 1]
+    >>> thinking_ends("So x = 2. Hence it is \\\\boxed{4}.", "boxed")
+    10
+    """
+    found = list(_MARKS[answer_format].finditer(text))
+    if not found:
+        return None
+    if _MARKS[answer_format] is _TAG:
+        thought = text.rfind("</think>")
+        return len(text[: thought if thought >= 0 else found[-1].start()].rstrip(" \n"))
+    line = [match.end() for match in _SENTENCE_END.finditer(text, 0, found[-1].start())]
+    return line[-1] if line else 0
