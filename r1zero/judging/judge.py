@@ -52,7 +52,7 @@ class Verdicts:
     cost: float  # of this run, in the currency of the prices; NaN without prices
     faults: Mapping[str, int]  # why requests failed, the most frequent reason first
     retried: int  # requests that were repeated
-    structured: bool | None  # whether the endpoint took a response_format, if only to ignore it; None where nothing was asked
+    structured: bool | None  # the endpoint took a response_format, if only to ignore it; None: nothing asked
 
     @property
     def total(self) -> Counts:

@@ -170,18 +170,20 @@ def test_questions_are_drawn_only_as_they_are_asked(endpoint, act):
 
 def test_as_many_requests_are_in_flight_as_asked_for_and_no_more(endpoint, act):
     lock, now, most = threading.Lock(), [0], [0]
+    four = threading.Barrier(4)  # breaks, and the request with it, unless four are there together
 
     def script(*_):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        time.sleep(0.05)
+        four.wait(20)
         with lock:
             now[0] -= 1
         return act.verdict(1)
 
     here = endpoint(script)
-    judge([(i, "q", str(i)) for i in range(12)], ("answering",), here.config(concurrency=4))
+    many = [(i, "q", str(i)) for i in range(12)]
+    assert judge(many, ("answering",), here.config(concurrency=4, timeout_s=30, retries=0)).total.asked == 12
     assert most[0] == 4
 
 
@@ -206,10 +208,17 @@ def test_requests_start_evenly_spaced(monkeypatch: pytest.MonkeyPatch):
     assert starts == pytest.approx([100, 100.5, 101, 108, 108.5])
 
 
-def test_the_limit_of_requests_per_minute_holds_for_all_workers_together(endpoint, act):
-    here = endpoint(lambda *_: act.verdict(1))
-    judge(QUESTIONS, ("answering",), here.config(concurrency=3, requests_per_minute=600))
-    assert here.times[-1] - here.times[0] >= 0.15  # two gaps of 0.1 s, less the jitter of the threads
+def test_every_request_of_every_worker_waits_for_its_turn(endpoint, act, monkeypatch: pytest.MonkeyPatch):
+    turns: list[float] = []
+
+    class Counted(Pace):
+        async def turn(self) -> None:
+            turns.append(60 / self._gap_s)
+
+    monkeypatch.setattr("r1zero.judging.client.Pace", Counted)
+    here = endpoint(lambda _, before: act.status(500) if before < 2 else act.verdict(1))
+    judge(QUESTIONS, ("answering",), here.config(concurrency=3, requests_per_minute=600), backoff_s=0.001)
+    assert turns == [600] * 5  # three questions, two of them again
 
 
 def test_it_runs_inside_a_running_event_loop(endpoint, act):
