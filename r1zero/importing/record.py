@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,6 @@ PER_RESPONSE = frozenset(COLUMNS) - {
     "response", "problem", "prompt", "gold", "problem_id", "dataset", "run", "model", "template", "temperature",
     "top_p", "step", "level",
 }  # fmt: skip
-assert set(COLUMNS) == {f.name for f in fields(Imported)}
 
 
 def value_of(column: str, key: str, value: Any) -> Any:
@@ -123,13 +122,14 @@ def fill(responses: Sequence[Imported], row: Fields, places: Mapping[str, str]) 
 
     A row with several responses may hold a list with one value each.  Raises ValueError naming field and value.
     """
-    filled = list(responses)
+    found: list[dict[str, Any]] = [{} for _ in responses]
     for column, key in places.items():
-        values = _spread(row[key], column, len(filled))
-        if len(values) != len(filled):
-            raise ValueError(f"`{key}` has {len(values)} values for {len(filled)} responses")
-        filled = [replace(one, **{column: value_of(column, key, v)}) for one, v in zip(filled, values, strict=True)]
-    return filled
+        values = _spread(row[key], column, len(found))
+        if len(values) != len(found):
+            raise ValueError(f"`{key}` has {len(values)} values for {len(found)} responses")
+        for own, value in zip(found, values, strict=True):
+            own[column] = value_of(column, key, value)
+    return [replace(one, **own) for one, own in zip(responses, found, strict=True)]
 
 
 def _spread(value: Any, column: str, num_responses: int) -> list[Any]:

@@ -63,7 +63,10 @@ def read(row: Fields, source: Source, places: Mapping[str, str] | None = None) -
 
 def found_places(row: Fields) -> dict[str, str]:
     """column -> the field that holds it, for those that are there with a value."""
-    usual = {
-        column: next((name for name in names if row.get(name) is not None), None) for column, names in NAMES.items()
-    }
-    return {column: name for column, name in usual.items() if name is not None}
+    found = {}
+    for column, names in NAMES.items():
+        for name in names:
+            if row.get(name) is not None:
+                found[column] = name
+                break
+    return found

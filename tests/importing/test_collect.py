@@ -197,6 +197,15 @@ def test_files_that_hold_nothing_are_refused(tmp_path):
         assert not (tmp_path / "out").exists()
 
 
+def test_what_a_killed_import_left_is_swept_up(tmp_path):
+    leftover = tmp_path / ".out.part" / "eval"
+    leftover.mkdir(parents=True)
+    (leftover / "part-000009.parquet").write_text("half")
+    import_rollouts([write_rows(tmp_path / "a.jsonl", *ROWS)], tmp_path / "out", Choices())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out"]
+    assert [path.name for path in (tmp_path / "out" / "eval").iterdir()] == ["part-000000.parquet"]
+
+
 def test_parts_hold_no_more_than_their_rows_and_keep_the_order(tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "PART_ROWS", 4)
     seen = []

@@ -1,11 +1,13 @@
 """Foreign values as ours."""
 
+import dataclasses
 import math
 
 import pytest
 
 from r1zero.grading import grade
-from r1zero.importing.record import Imported, fill, problem_name
+from r1zero.importing.record import COLUMNS, Imported, fill, problem_name
+from r1zero.importing.table import NAMES
 from r1zero.importing.values import binary, count, finish_reason, gold, ids, level, number, numbers, text, verdict
 
 
@@ -76,6 +78,11 @@ def test_a_rows_lists_are_spread_over_its_responses_and_golds_are_not():
     assert [one.correct for one in two] == [True, None]
     assert [one.gold for one in two] == ['["1/2", "0.5"]'] * 2
     assert [one.token_ids for one in two] == [(1,), (2, 3)]
+
+
+def test_every_field_of_the_record_has_a_reader():
+    assert set(COLUMNS) == {f.name for f in dataclasses.fields(Imported)}
+    assert set(NAMES) <= set(COLUMNS)
 
 
 def test_a_problems_name_is_its_id_or_a_digest_of_its_text_under_its_data_set():
