@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from r1zero.analysis.clustered import cluster, rate
-from r1zero.analysis.statistics import NOTHING, Interval, exact_interval, wilson_interval
+from r1zero.analysis.statistics import NOTHING, Interval, bootstrap_bounds, exact_interval, wilson_interval
 from r1zero.analysis.trajectory import TRANSITIONS, Transition
 
 FIRST_RIGHT: tuple[Transition, ...] = ("TT", "TF")
@@ -57,67 +57,72 @@ def transition_rates(facts: pl.DataFrame, *, seed: int = 0) -> TransitionRates:
 
     First and last answers are compared where there is a last one: of a response without, no first verdict is kept.
     """
-    rows = facts.filter(pl.col("transition").is_not_null())
-    way = pl.col("transition").cast(pl.String)
-    rows = rows.with_columns(way.alias("way"), (pl.col("candidates") > 1).fill_null(False).alias("several"))
-    answered = rows.filter(pl.col("way") != "none")
-    several = answered.filter(pl.col("several"))
-    found = dict(rows["way"].value_counts().iter_rows())
+    rows = facts.filter(pl.col("transition").is_not_null()).with_columns(cluster())
+    ways_P, several_P = _ways(rows), _ways(rows.filter(pl.col("candidates") > 1), like=rows)
+    every_P, answered = _sum(ways_P, TRANSITIONS), (*LAST_RIGHT, "TF", *FF)
     after = (pl.col("num_chars") - pl.col("first_answer_end")).cast(pl.Float64)
-    first, last = is_one_of(FIRST_RIGHT), is_one_of(LAST_RIGHT)
+    first_wrong, first_right = ("FT", *FF), FIRST_RIGHT
     return TransitionRates(
         responses=len(rows),
-        counts={name: int(found.get(name, 0)) for name in TRANSITIONS},
-        several=ratio(rows, pl.col("several")),
-        first_right=ratio(answered, first),
-        last_right=ratio(answered, last),
-        gain=_gain(answered, seed),
-        correction=ratio(answered.filter(~first), last),
-        damage=ratio(answered.filter(first), ~last),
-        correction_of_several=ratio(several.filter(~first), last),
-        damage_of_several=ratio(several.filter(first), ~last),
-        superficial=ratio(rows, is_one_of(SUPERFICIAL)),
-        shares={name: ratio(rows, is_one_of((name,))) for name in TRANSITIONS},
+        counts={name: int(count_P.sum()) for name, count_P in ways_P.items()},
+        several=ratio(_sum(several_P, TRANSITIONS), every_P),
+        first_right=ratio(_sum(ways_P, first_right), _sum(ways_P, answered)),
+        last_right=ratio(_sum(ways_P, LAST_RIGHT), _sum(ways_P, answered)),
+        gain=_gain(ways_P["FT"], ways_P["TF"], _sum(ways_P, answered), seed),
+        correction=ratio(ways_P["FT"], _sum(ways_P, first_wrong)),
+        damage=ratio(ways_P["TF"], _sum(ways_P, first_right)),
+        correction_of_several=ratio(several_P["FT"], _sum(several_P, first_wrong)),
+        damage_of_several=ratio(several_P["TF"], _sum(several_P, first_right)),
+        superficial=ratio(_sum(ways_P, SUPERFICIAL), every_P),
+        shares={name: ratio(count_P, every_P) for name, count_P in ways_P.items()},
         chars_after=rate(rows, after, seed=seed) if len(rows) else NOTHING,
         share_after=rate(rows, after, pl.col("num_chars").cast(pl.Float64), seed=seed) if len(rows) else NOTHING,
     )
 
 
-def _gain(answered: pl.DataFrame, seed: int) -> Interval:
-    """The share corrected minus the share damaged; where there is neither, within what could have gone unseen."""
-    corrected, damaged = is_one_of(("FT",)), is_one_of(("TF",))
-    if answered.is_empty():
+def _ways(rows: pl.DataFrame, like: pl.DataFrame | None = None) -> dict[Transition, np.ndarray]:
+    """How many responses of each problem go each way; the problems are those of `like`, or of `rows`.  [P] each"""
+    problems = (rows if like is None else like).select("cluster").unique().sort("cluster")
+    way = pl.col("transition").cast(pl.String)
+    counted = rows.group_by("cluster").agg((way == name).sum().alias(name) for name in TRANSITIONS)
+    joined = problems.join(counted, on="cluster", how="left").fill_null(0)
+    return {name: joined[name].to_numpy().astype(float) for name in TRANSITIONS}
+
+
+def _sum(ways_P: Mapping[Transition, np.ndarray], transitions: Sequence[Transition]) -> np.ndarray:
+    return np.sum([ways_P[one] for one in transitions], axis=0)
+
+
+def _gain(corrected_P: np.ndarray, damaged_P: np.ndarray, samples_P: np.ndarray, seed: int) -> Interval:
+    """The share corrected minus the share damaged, by a bootstrap over problems; where there is neither, within what
+    could have gone unseen."""
+    kept = samples_P > 0
+    if not kept.any():
         return NOTHING
-    if not answered.select((corrected | damaged).any()).item():
-        unseen = ratio(answered, corrected).high
+    if not corrected_P.any() and not damaged_P.any():
+        unseen = exact_interval(0, int(kept.sum())).high
         return Interval(0.0, -unseen, unseen)
-    return rate(answered, corrected.cast(pl.Float64) - damaged.cast(pl.Float64), seed=seed)
+    change_P, samples_P = (corrected_P - damaged_P)[kept], samples_P[kept]
+    estimate = float(change_P.sum() / samples_P.sum())
+    if samples_P.size < 2:
+        return Interval(estimate, -1.0, 1.0)
+    return Interval(estimate, *bootstrap_bounds(change_P, samples_P, seed=seed, resamples=2000, level=0.95))
 
 
-def is_one_of(transitions: Sequence[Transition]) -> pl.Expr:
-    """Whether the response's way is one of these."""
-    return pl.col("way").is_in(list(transitions))
-
-
-def ratio(rows: pl.DataFrame, verdict: pl.Expr) -> Interval:
-    """The share of responses of which `verdict` holds, each weighing the same, clustered by problem.
+def ratio(hits_P: np.ndarray, samples_P: np.ndarray) -> Interval:
+    """The share of responses of which something holds, each weighing the same, clustered by problem.  [P], [P]
 
     Wilson's interval for the effective number of trials p (1 - p) / V, V the variance of the ratio over problems,
     sum (s - p n)² / N² with s of a problem's n responses (Korn & Graubard 1998, Survey Methodology 24:193), at most
     N.  Where it holds of none or all, the exact interval of as many trials as there are problems.
     """
-    problems = (
-        rows.select(cluster(), verdict.alias("verdict"))
-        .group_by("cluster")
-        .agg(pl.col("verdict").sum().alias("s"), pl.len().alias("n"))
-    )
-    s, n = problems["s"].to_numpy().astype(float), problems["n"].to_numpy().astype(float)
-    total, hits, size = n.sum(), s.sum(), n.size
-    if not total:
+    hits_P, samples_P = hits_P[samples_P > 0], samples_P[samples_P > 0]
+    total, size = float(samples_P.sum()), samples_P.size
+    if not size:
         return NOTHING
-    p = hits / total
+    p = float(hits_P.sum()) / total
     if p in (0.0, 1.0):
         return exact_interval(size if p else 0, size)
-    variance = float(np.square(s - p * n).sum()) / total**2 * size / max(size - 1, 1)
-    effective = min(p * (1 - p) / variance, total) if variance > 0 else float(size)
+    variance = float(np.square(hits_P - p * samples_P).sum()) / total**2 * size / max(size - 1, 1)
+    effective = min(p * (1 - p) / variance, total) if variance > 0 and size > 1 else float(size)
     return wilson_interval(p * effective, effective)

@@ -15,6 +15,7 @@ from r1zero.reports.probe_helping_figures import draw_effects, draw_questions, d
 from r1zero.reports.sections import Panel, Section, TextTable
 
 ENOUGH = 10  # problems below which a contrast is not read
+DRAWN = 3  # questions from which on their differences are drawn
 NOTES = (
     "An association, not an effect: responses with a cue may differ in more than the cue. The causal test cuts them at "
     "the cue and goes on with it kept, banned or replaced.",
@@ -103,8 +104,8 @@ def _transition_sentences(result: HelpingResult) -> list[str]:
     every = result.all
     if every.responses:
         sentences.append(
-            f"A wrong first answer ends right in {every.correction} of cases, a right one wrong in {every.damage}; from "
-            f"first to last answer accuracy goes from {every.first_right} to {every.last_right}, and "
+            f"A wrong first answer ends right in {every.correction} of cases, a right one wrong in {every.damage}; "
+            f"from first to last answer accuracy goes from {every.first_right} to {every.last_right}, and "
             f"{every.share_after} of the text stands behind the first answer."
         )
     return sentences
@@ -141,8 +142,8 @@ def _named(results: Mapping[str, HelpingResult], model: str, row: tuple[str, ...
 
 def _contrasts(results: Mapping[str, HelpingResult]) -> TextTable:
     columns = (
-        *("of either kind", "questions", "problems", "within questions", "inverse variance", "length adjusted", "p"),
-        *("better", "worse", "p (sign)", "own interval above 0", "below 0", "left out"),
+        *("of either kind", "questions", "left out", "problems", "within questions", "inverse variance"),
+        *("length adjusted", "p", "better : worse", "p (sign)", "own > 0 : < 0"),
     )
     rows = [
         _named(results, model, _contrast_cells(one))
@@ -150,15 +151,16 @@ def _contrasts(results: Mapping[str, HelpingResult]) -> TextTable:
         for one in sorted(result.contrasts, key=lambda one: -one.min_size)
     ]
     rows += [
-        _named(results, model, ("pooled, questions ignored", "–", str(result.problems), str(result.naive), *["–"] * 9))
+        _named(results, model, ("pooled, ignoring them", "–", "–", str(result.problems), str(result.naive), *["–"] * 6))
         for model, result in results.items()
     ]
     return TextTable(
         "contrasts",
         "right with a cue minus right without, on the same question",
-        "Questions: problem, template and temperature. Within questions: Mantel–Haenszel weights, 95 % interval over "
-        "problems. p: labels permuted within questions. Better, worse: problems. Length adjusted: among responses of "
-        "one length, of which reflecting is in part the cause.",
+        "Questions: problem, template and temperature; left out are those with fewer of a kind. Within questions: "
+        "Mantel–Haenszel weights, 95 % interval over problems. p: labels permuted within questions. Better : worse: "
+        "problems. Length adjusted: among responses of one length, of which reflecting is in part the cause. Own: "
+        "questions whose own 95 % interval leaves 0 out.",
         _named(results, "model", columns),
         tuple(rows),
     )
@@ -168,17 +170,15 @@ def _contrast_cells(one: Contrast) -> tuple[str, ...]:
     return (
         f"{one.min_size} or more",
         f"{one.num_questions:,}",
+        f"{one.single + one.never + one.always + one.too_few:,}",
         f"{one.num_problems:,}",
         str(one.effect),
         str(one.inverse_variance),
         str(one.length_adjusted),
         _p(one.p_permutation),
-        str(one.better),
-        str(one.worse),
+        f"{one.better} : {one.worse}",
         _p(one.p_sign),
-        str(one.above),
-        str(one.below),
-        _left_out(one),
+        f"{one.above} : {one.below}",
     )
 
 
@@ -218,21 +218,22 @@ def _transition_cell(rates: TransitionRates, name: str) -> str:
 
 def _rates(results: Mapping[str, HelpingResult]) -> TextTable:
     columns = (
-        *("of responses", "number", "first right", "last right", "gain", "corrected", "damaged"),
-        *("two answers or more", "corrected of those", "damaged of those", "characters behind", "share behind"),
+        *("responses", "number", "first right", "last right", "gain", "corrected", "damaged"),
+        *("two or more", "corrected", "damaged", "share behind"),
     )
     rows = []
     for model, result in results.items():
         for kind, one in (("all", result.all), ("with a cue", result.with_cue), ("without", result.without_cue)):
             cells = (one.first_right, one.last_right, one.gain, one.correction, one.damage, one.several)
             more = (one.correction_of_several, one.damage_of_several)
-            texts = [*map(str, (*cells, *more)), f"{one.chars_after:.0f}", str(one.share_after)]
+            texts = map(str, (*cells, *more, one.share_after))
             rows.append(_named(results, model, (kind, f"{one.responses:,}", *texts)))
     return TextTable(
         "first_and_last",
         "first answers and last ones",
-        "Corrected: the last answer is right where the first was wrong, FT / (FT + FF). Damaged: TF / (TF + TT). Gain: "
-        "accuracy of last answers minus that of first ones. Behind: what stands behind the first answer.",
+        "Corrected: the last answer is right where the first was wrong, FT / (FT + FF). Damaged: TF / (TF + TT). "
+        "Gain: accuracy of last answers minus that of first ones. Two or more: states several answers, and the same "
+        "of those. Behind: the part of the text that stands behind the first answer.",
         _named(results, "model", columns),
         tuple(rows),
     )
@@ -242,8 +243,8 @@ def _occurrences(results: Mapping[str, HelpingResult]) -> TextTable:
     units = {result.per_thousand_of for result in results.values()}
     per = f"per 1000 {units.pop() if len(units) == 1 else 'tokens or characters'}"
     columns = (
-        *("temperature", "cues in right", "in wrong", "a right response", "a wrong response"),
-        *(f"{per}, right", f"{per}, wrong", "odds ratio", "within questions"),
+        *("temperature", "in right", "in wrong", "a right one", "a wrong one"),
+        *(f"right, {per}", "wrong", "odds ratio", "within questions"),
     )
     rows = [
         _named(results, model, _occurrence_cells(row))
@@ -288,7 +289,7 @@ def _panels(results: Mapping[str, HelpingResult]) -> tuple[Panel, ...]:
             )
         )
     for model, result in results.items():
-        if result.contrast.num_questions:
+        if result.contrast.num_questions >= DRAWN:
             name = f", {model}" if len(results) > 1 else ""
             panels.append(
                 Panel(
