@@ -17,7 +17,10 @@ from r1zero.analysis.template_choice import TemplateChoice, choose_template
 __all__ = ["AnsweringResult", "AnsweringRow", "answering", "answers"]
 
 OBSERVERS = {"rule": "answered", "judge": "judge_answers"}  # name -> column
-ENDED = pl.col("formatted") & ~pl.col("truncated")  # a parseable answer, and an end of its own accord
+# a parseable answer, and an end of its own accord; null where either is unknown
+ENDED = pl.when(pl.col("truncated").is_not_null() & pl.col("formatted").is_not_null()).then(
+    pl.col("formatted") & ~pl.col("truncated")
+)
 MEASURES = {"tries to answer": pl.col("answered"), "format and end": ENDED, "pass@1": pl.col("correct")}
 
 

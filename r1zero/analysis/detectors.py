@@ -54,19 +54,6 @@ class KeywordRow:
 
 
 @dataclass(frozen=True)
-class OutcomeRow:
-    """Cues in responses of one outcome."""
-
-    outcome: str  # right, wrong
-    temperature: float | None
-    responses: int
-    cues: int
-    share: Interval  # of responses with a cue
-    per_response: Interval
-    per_thousand_tokens: Interval
-
-
-@dataclass(frozen=True)
 class ReflectionResult:
     """Reflection of one model."""
 
@@ -76,7 +63,6 @@ class ReflectionResult:
     by_temperature: tuple[DetectorRow, ...]
     by_template: tuple[DetectorRow, ...]
     keywords: tuple[KeywordRow, ...]  # most frequent first
-    outcomes: tuple[OutcomeRow, ...]
     agreement: tuple[Concord, ...]
     screenings: tuple[Screening, ...]
     latent: LatentClasses
@@ -107,7 +93,6 @@ def reflection(facts: pl.DataFrame, *, pool: CuePool = POOLS["extended"], seed: 
         tuple(_parts(facts, columns, "temperature")),
         tuple(_parts(facts, columns, "template")),
         tuple(_keywords(facts, pool, seed)),
-        tuple(_outcomes(facts, seed)),
         tuple(_agreement(facts, columns, seed)),
         tuple(_screenings(facts, columns)),
         _latent(facts, pool, seed),
@@ -179,28 +164,6 @@ def _keywords(facts: pl.DataFrame, pool: CuePool, seed: int) -> Iterator[Keyword
             Interval(1000 * per.estimate, 1000 * per.low, 1000 * per.high),
             tuple((t, int(table[t][0] or 0), 1000 * (table[t][0] or 0) / table[t][1]) for t in temperatures),
         )
-
-
-def _outcomes(facts: pl.DataFrame, seed: int) -> Iterator[OutcomeRow]:
-    """Right and wrong responses, all together and at each temperature: occurrences alone say nothing, as there are more
-    wrong answers where sampling is hot, and longer ones."""
-    temperatures = facts["temperature"].drop_nulls().unique().sort().to_list()
-    for temperature in [None, *(temperatures if len(temperatures) > 1 else [])]:
-        part = facts if temperature is None else facts.filter(pl.col("temperature") == temperature)
-        for outcome, right in (("right", True), ("wrong", False)):
-            own = part.filter(pl.col("correct") == right).drop_nulls("cues")
-            if not own.height:
-                continue
-            tokens = rate(own, pl.col("cues"), pl.col("num_tokens").cast(pl.Float64), seed=seed)
-            yield OutcomeRow(
-                outcome,
-                temperature,
-                own.height,
-                int(own["cues"].sum()),
-                share(own, pl.col("cues") > 0),
-                rate(own, pl.col("cues"), seed=seed),
-                Interval(1000 * tokens.estimate, 1000 * tokens.low, 1000 * tokens.high),
-            )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
