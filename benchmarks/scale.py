@@ -5,8 +5,9 @@
 Responses are made up: about 300 tokens of mathematical prose, a tenth cut off, some that reconsider, some that give
 several answers, eight to a problem.  They are written as parquet parts to a temporary folder, which is removed again.
 Measured is a process of its own that reads them into facts (cues of three pools, stated answers and transitions,
-attempts, votes) and then counts pass@k, maj@k and the ledger; memory is that of the process and its workers
-together, looked up every 50 ms.  Making the responses up is not measured.
+attempts, votes) and counts from them pass@k and maj@k by temperature, outcomes and lengths by difficulty, and
+transitions, all with intervals; memory is that of the process and its workers together, looked up every 50 ms.  Making
+the responses up is not measured.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from r1zero.analysis.difficulty import difficulty
+from r1zero.analysis.exploration import exploration
 from r1zero.analysis.facts import read_facts
+from r1zero.analysis.transitions import transition_rates
 from r1zero.store import SCHEMA, write_frame
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -37,6 +41,12 @@ TARGET_SECONDS, TARGET_BYTES = 120.0, 2 << 30  # for a million responses on two 
 TOKEN_CHARACTERS = 3.7
 TEMPERATURES = (0.1, 0.4, 0.7, 1.0)
 REFLECTS, TRUNCATED, UNFORMATTED = 0.25, 0.10, 0.12
+
+SECTIONS: dict[str, Callable[[pl.DataFrame], Any]] = {
+    "exploration": exploration,
+    "difficulty": difficulty,
+    "transitions": transition_rates,
+}
 
 SENTENCES = (
     "We are given that $x_{a} = {b}$ and that the sum of the first {a} terms equals ${c}$.",
@@ -151,14 +161,11 @@ def analyse(folder: Path, workers: int) -> dict[str, Any]:
     begin = time.perf_counter()
     facts = read_facts(folder, workers=workers)
     read = time.perf_counter()
-    counted = count(facts)
+    found = {name: section(facts) for name, section in SECTIONS.items()}
     done = time.perf_counter()
-    return {"rows": facts.height, "facts_s": read - begin, "sections_s": done - read, "counted": counted}
-
-
-def count(facts: pl.DataFrame) -> dict[str, Any]:
-    """What the sections count, in short."""
-    return {"cues": int(facts["cues"].sum()), "transitions": int(facts["transition"].is_not_null().sum())}
+    cells = found["exploration"].cells
+    assert sum(cell.num_responses for cell in cells) == facts.height  # everything was there to be counted
+    return {"rows": facts.height, "facts_s": read - begin, "sections_s": done - read}
 
 
 def measure(folder: Path, workers: int) -> dict[str, Any]:
@@ -221,7 +228,7 @@ def rows_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "facts s": round(best["facts_s"], 2),
             "sections s": round(best["sections_s"], 2),
             "responses/s": round(size / best["seconds"]),
-            "µs for one more": round(1e6 * _slope(before, best), 1) if before else None,
+            "µs for one more": round(1e6 * _slope(before, best), 1) if before else "",
             "peak MB": round(max(row["peak_bytes"] for row in rounds) / 1e6),
             "stored MB": round(stored / 1e6),
         }
