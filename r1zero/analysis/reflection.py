@@ -80,6 +80,12 @@ def load_pool(name_or_path: str) -> CuePool:
     return CuePool(path.stem, cues)
 
 
+def pool_text(pool: CuePool) -> str:
+    """The pool as a file that `load_pool` reads: a cue a line, to be edited."""
+    how = "# A cue a line, whatever its case, at word boundaries; a * at either end opens that end."
+    return "\n".join([f"# cue pool {pool.name}", how, *pool.cues]) + "\n"
+
+
 def find_cues(text: str, pool: CuePool = POOLS["extended"]) -> list[Span]:
     """Every cue in the text, from left to right, never overlapping; of two that start together the longer one counts.
 

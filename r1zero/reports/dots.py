@@ -25,14 +25,14 @@ def dots(
 ) -> Figure:
     """Rows in the order of `names`, from the top; a series (a model, a detector) has one colour and one shape."""
     shown = {name: values for name, values in series.items() if any(_known(values.get(row)) for row in names)}
-    traces = [
-        _trace(names, name, values, _shift(i, len(shown)), i, digits) for i, (name, values) in enumerate(shown.items())
-    ]
+    beside = {row: [name for name in shown if _known(shown[name].get(row))] for row in names}
+    traces = [_trace(names, name, values, beside, i, digits) for i, (name, values) in enumerate(shown.items())]
+    most = max((len(there) for there in beside.values()), default=1)
     ticks = {"tickvals": list(range(len(names))), "ticktext": [short_name(name) for name in reversed(names)]}
     layout = {
         "xaxis": {"title": {"text": x_title}, "zeroline": False} | dict(x_axis or {}),
         "yaxis": ticks | {"range": [-0.6, len(names) - 0.4], "zeroline": False, "showgrid": False},
-        "height": max(190, 100 + int(ROW * len(names) * max(1.0, 0.6 * len(shown)))),
+        "height": max(190, 100 + int(ROW * len(names) * max(1.0, 0.6 * most))),
         "hovermode": "closest",
         "showlegend": len(shown) > 1,
     }
@@ -40,10 +40,17 @@ def dots(
 
 
 def _trace(
-    names: Sequence[str], name: str, values: Mapping[str, Interval], shift: float, index: int, digits: int
+    names: Sequence[str],
+    name: str,
+    values: Mapping[str, Interval],
+    beside: Mapping[str, Sequence[str]],
+    index: int,
+    digits: int,
 ) -> Figure:
     places = [
-        (values[row], len(names) - 1 - place - shift) for place, row in enumerate(names) if _known(values.get(row))
+        (values[row], len(names) - 1 - place - _shift(beside[row].index(name), len(beside[row])))
+        for place, row in enumerate(names)
+        if name in beside[row]
     ]
     return {
         "x": [one.estimate for one, _ in places],
@@ -68,6 +75,11 @@ def short_name(name: str, most: int = 28) -> str:
     """A name that fits beside an axis, and that plotly takes for no markup."""
     cut = name if len(name) <= most else name[: most - 1] + "…"
     return cut.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def cell(value: Interval) -> str:
+    """An interval in a table; a dash where it is undefined."""
+    return str(value) if math.isfinite(value.estimate) else "–"
 
 
 def _shift(index: int, count: int) -> float:

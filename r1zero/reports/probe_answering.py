@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from r1zero.analysis.answering import AnsweringResult, AnsweringRow
 from r1zero.analysis.statistics import Interval, short, show_p
 from r1zero.analysis.template_choice import TemplateChoice
-from r1zero.reports.dots import COLOURS, dots, short_name
+from r1zero.reports.dots import COLOURS, cell, dots, short_name
 from r1zero.reports.sections import Panel, Section, TextTable
 from r1zero.reports.traces import Figure, band, figure, line
 
@@ -81,8 +81,8 @@ def _lead(choice: TemplateChoice) -> str:
         lead = f"{choice.best} is ahead of {next_best.template} by {behind} ({show_p(next_best.p_value)})"
     else:
         lead = (
-            f"that {choice.best} is ahead of {next_best.template} cannot be told from chance "
-            f"(difference {behind} over {choice.problems:,} problems)"
+            f"{choice.best} and {next_best.template} cannot be told apart (difference {behind} over "
+            f"{choice.problems:,} problems)"
         )
     luck = ""
     if choice.optimism >= LUCK:
@@ -111,7 +111,7 @@ def _templates(results: Mapping[str, AnsweringResult], many: bool) -> TextTable:
     ]
     rows = [
         (*((name,) if many else ()), row.template, f"{row.responses:,}", f"{row.problems:,}",
-         *(str(getattr(row, key)) for key, _ in columns))
+         *(cell(getattr(row, key)) for key, _ in columns))
         for name, result in results.items()
         for row in result.templates
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from r1zero.analysis.detectors import DetectorRow, ReflectionResult
 from r1zero.analysis.statistics import Interval
-from r1zero.reports.dots import COLOURS, dots, short_name
+from r1zero.reports.dots import COLOURS, cell, dots, short_name
 from r1zero.reports.sections import Panel, Section, TextTable
 from r1zero.reports.traces import Figure, band, figure, line
 
@@ -217,7 +217,7 @@ def _keywords_by_temperature(results: Mapping[str, ReflectionResult], many: bool
 def _agreement(results: Mapping[str, ReflectionResult], many: bool) -> TextTable:
     rows = [
         (*_cells(name, many), one.first, one.second, f"{one.counts.both:,}", f"{one.counts.only_first:,}",
-         f"{one.counts.only_second:,}", f"{one.counts.neither:,}", str(one.kappa))
+         f"{one.counts.only_second:,}", f"{one.counts.neither:,}", cell(one.kappa))
         for name, result in results.items()
         for one in result.agreement
     ]  # fmt: skip
@@ -228,15 +228,16 @@ def _agreement(results: Mapping[str, ReflectionResult], many: bool) -> TextTable
 
 def _screenings(results: Mapping[str, ReflectionResult], many: bool) -> TextTable:
     rows = [
-        (*_cells(name, many), one.detector, str(one.labelled), str(one.precision), str(one.recall),
-         str(one.specificity), str(one.kappa), percent(one.prevalence))
+        (*_cells(name, many), one.detector, str(one.labelled), cell(one.precision), cell(one.recall),
+         cell(one.specificity), cell(one.kappa), percent(one.prevalence))
         for name, result in results.items()
         for one in result.screenings
     ]  # fmt: skip
     return TextTable(
         "screenings",
         "detectors against hand labels",
-        "Weighted up from the labelled sample to all distinct responses; `really`: the share that labels would call reflection.",
+        "Weighted up from the labelled sample to all distinct responses; `really`: the share of them that labels would "
+        "call reflection.",
         (*_named(many), "detector", "labels", "precision", "recall", "specificity", "kappa", "really"),
         tuple(rows),
     )
@@ -324,7 +325,8 @@ def _notes(results: Mapping[str, ReflectionResult]) -> list[str]:
         if not latent.identified and math.isfinite(latent.bounds[0]):
             who = f"{name}: " if len(results) > 1 else ""
             notes.append(
-                f"{who}Prevalence without labels is not identified: {latent.reason}. All of {', '.join(latent.detectors)} "
-                f"fire in {latent.bounds[0]:.1%} of responses, at least one in {latent.bounds[1]:.1%}."
+                f"{who}Prevalence without labels is not identified: {latent.reason}. All of "
+                f"{', '.join(latent.detectors)} fire in {latent.bounds[0]:.1%} of responses, at least one in "
+                f"{latent.bounds[1]:.1%}."
             )
     return notes
