@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from r1zero.analysis.regrade import Origin, StoredResponse
 from r1zero.cli.grade import Line, opened, read_lines, submit
 from r1zero.store import FOLDERS, Split, part_steps, read_rollouts, rollout_files
+
+log = logging.getLogger("r1zero")
 
 ROWS = 4096  # of a parquet part that are in memory at once
 EXPECTED = (
@@ -98,22 +101,28 @@ def _text(row: dict[str, Any], key: str) -> str:
 
 
 def store_rows(path: str, file: Path, split: Split) -> Iterator[StoredResponse]:
-    """The rollouts of one part; what was graded when they were stored stands for labels."""
-    frame, start = read_rollouts(file).select(_COLUMNS), 0
+    """The rollouts of one part; what was graded when they were stored stands for labels.
+
+    Rows without a gold, as some trainers log them, cannot be graded: they are passed over, and how many is logged.
+    """
+    frame, start, passed_over = read_rollouts(file).select(_COLUMNS), 0, 0
     while True:
         rows = frame.slice(start, ROWS).collect()
         for number, row in enumerate(rows.iter_rows(named=True), start=start + 1):
-            yield store_row(path, file, number, row, split)
+            if row["gold"] is None or row["response"] is None:
+                passed_over += 1
+            else:
+                yield store_row(path, number, row, split)
         start += rows.height
         if rows.height < ROWS:
-            return
+            break
+    if passed_over:
+        log.warning("%s: %d of %d rows have no gold or no response and are left out", file, passed_over, start)
 
 
-def store_row(path: str, file: Path, number: int, row: dict[str, Any], split: Split) -> StoredResponse:
+def store_row(path: str, number: int, row: dict[str, Any], split: Split) -> StoredResponse:
     """Evaluations count by checkpoint; the training rollouts of all steps are counted together."""
     problem_id, task = row["problem_id"] or "", row["task"] or "math"
-    if row["gold"] is None or row["response"] is None:
-        raise ValueError(f"{file}, row {number}: no {'gold' if row['gold'] is None else 'response'} is stored")
     run, step = row["run"] or "", row["step"]
     model = row["checkpoint"] or f"{run} step {step}" if split == "eval" else run
     dataset = problem_id.split("/")[0] if "/" in problem_id else task

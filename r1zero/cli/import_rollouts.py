@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from r1zero.cli.verb import Arguments, Option, Verb
 from r1zero.grading import EXTRACTORS, VERIFIERS
-from r1zero.store import jsonable
 
 if TYPE_CHECKING:
     from r1zero.importing import Choices
@@ -23,6 +22,8 @@ NAMES = ("auto", "oat", "trl", "verl", "simplerl", "lm-eval", "jsonl", "csv")
 
 def run(arguments: Arguments) -> int:
     """Import everything, or nothing when a file is not what it should be."""
+    from r1zero.store import jsonable
+
     from r1zero.importing import import_rollouts
 
     paths = [Path(path) for path in arguments.positionals]

@@ -7,7 +7,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from r1zero.cli import analyze, audit, compare, evaluate, grade, help, pretrain, probe, report, sft, study, train
+from r1zero.cli import (
+    analyze,
+    audit,
+    compare,
+    evaluate,
+    grade,
+    help,
+    import_rollouts,
+    pretrain,
+    probe,
+    report,
+    sft,
+    study,
+    train,
+)
 from r1zero.cli.arguments import parse
 from r1zero.cli.recipes import flat_recipe
 from r1zero.cli.verb import Verb
@@ -25,6 +39,7 @@ VERBS: dict[str, Verb] = {
         compare.VERB,
         study.VERB,
         analyze.VERB,
+        import_rollouts.VERB,
         audit.VERB,
         grade.VERB,
     )
