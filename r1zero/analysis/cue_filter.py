@@ -14,6 +14,7 @@ from r1zero.analysis.reflection import CuePool, Span, find_cues
 
 APART = r"[^0-9A-Za-z_]"  # what both engines agree may stand beside a word is among these
 SPACE = r"[\s\x1c-\x1f]+"  # Python's \s knows the four separators too
+TOGETHER, LONGEST = 200, 100  # cues, and characters of one, that a pattern holds: polars refuses a huge one
 DOTTED = "[i\u0130\u0131]"  # to Python three cases of one letter; of all other letters both engines think alike
 
 
@@ -24,19 +25,26 @@ def find_all_cues(texts: pl.Series, pool: CuePool) -> list[Sequence[Span]]:
     [2, 0]
     """
     found: list[Sequence[Span]] = [()] * len(texts)
-    if any(cue.strip("* ") for cue in pool.cues):
-        for place in texts.str.contains(possible(pool)).arg_true():
-            found[place] = find_cues(texts[place], pool)
+    for place in may_hold(texts, pool).arg_true():
+        found[place] = find_cues(texts[place], pool)
     return found
 
 
-def possible(pool: CuePool) -> str:
-    r"""A pattern of polars that is found in every text in which `find_cues` finds a cue of the pool.
+def may_hold(texts: pl.Series, pool: CuePool) -> pl.Series:
+    """False only where `find_cues` finds no cue of the pool in a text.  [N] -> [N]"""
+    cues = [cue for cue in pool.cues if cue.strip("* ")]
+    flags = pl.repeat(False, len(texts), eager=True)
+    for at in range(0, len(cues), TOGETHER):
+        flags |= texts.str.contains(possible(cues[at : at + TOGETHER]))
+    return flags
 
-    >>> print(possible(CuePool("mine", ("hm", "re-do*", "*retry*"))))
+
+def possible(cues: Sequence[str]) -> str:
+    r"""A pattern of polars that is found in every text in which `find_cues` finds one of the cues.
+
+    >>> print(possible(("hm", "re-do*", "*retry*")))
     (?i)(?:^|[^0-9A-Za-z_])(?:hm(?:$|[^0-9A-Za-z_])|re\x2ddo)|retry
     """
-    cues = [cue for cue in pool.cues if cue.strip("* ")]
     anywhere = [_phrase(cue) for cue in cues if cue.startswith("*")]
     at_a_word = "|".join(_phrase(cue) for cue in cues if not cue.startswith("*"))
     cases = [f"(?:^|{APART})(?:{at_a_word})"] if at_a_word else []
@@ -44,8 +52,10 @@ def possible(pool: CuePool) -> str:
 
 
 def _phrase(cue: str) -> str:
-    end = "" if cue.endswith("*") else f"(?:$|{APART})"
-    words = ("".join(map(_character, word.lower())) for word in cue.strip("*").split())
+    """A cue, or how a long one begins."""
+    text = cue.strip("*")
+    end = "" if cue.endswith("*") or len(text) > LONGEST else f"(?:$|{APART})"
+    words = ("".join(map(_character, word.lower())) for word in text[:LONGEST].split())
     return SPACE.join(words) + end
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -24,6 +24,7 @@ from r1zero.grading.batch import in_order
 from r1zero.grading.pool import Pool
 from r1zero.store import read_rollouts
 
+T = TypeVar("T")
 log = logging.getLogger("r1zero")
 
 SLICE_ROWS, SLICE_BYTES = 8192, 32 << 20  # in memory at once, a worker
@@ -44,20 +45,19 @@ class Slice:
     reads_texts: bool = True
 
 
-def slices_of(files: Iterable[Path], sources: dict[Path, str] | None = None) -> list[Slice]:
+def slices_of(files: Iterable[Path]) -> list[Slice]:
     """All rows of the files, in slices that fit in memory.  Raises ValueError naming a file that cannot be read."""
     slices = []
     for file in files:
         rows = _readable(file, lambda file: read_rollouts(file).select(pl.len()).collect().item())
         seen = _readable(file, lambda file: read_rollouts(file).select(COLUMNS).head(LOOKED_AT).collect())
         count = max(LOOKED_AT, min(SLICE_ROWS, int(SLICE_BYTES * seen.height / max(1, seen.estimated_size()))))
-        source = (sources or {}).get(file, file.stem)
-        slices += [Slice(str(file), source, at, min(count, rows - at)) for at in range(0, rows, count)]
+        slices += [Slice(str(file), file.stem, at, min(count, rows - at)) for at in range(0, rows, count)]
     return slices
 
 
-def _readable(file: Path | str, read: Any) -> Any:
-    """What `read` gives.  Raises ValueError naming the file."""
+def _readable(file: Path | str, read: Callable[[Path | str], T]) -> T:
+    """What `read` makes of the file.  Raises ValueError naming it."""
     try:
         return read(file)
     except (pl.exceptions.PolarsError, OSError) as error:

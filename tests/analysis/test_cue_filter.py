@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r1zero.analysis.cue_filter import find_all_cues, possible
+from r1zero.analysis.cue_filter import find_all_cues, may_hold
 from r1zero.analysis.reflection import POOLS, CuePool, find_cues
 
 DATA = Path(os.environ.get("R1ZERO_DATA") or Path(__file__).parents[3] / "shared" / "data") / "responses"
@@ -85,11 +85,19 @@ def test_words_may_stand_apart_by_whatever_python_takes_for_a_space(pool):
 
 def test_ordinary_prose_is_passed_by():
     prose = pl.Series(["The waiter awaits an algorithm.", "We checked that 3 + 8 = 11.", "A mistake was made."])
-    assert not prose.str.contains(possible(POOLS["extended"])).any()
+    assert not may_hold(prose, POOLS["extended"]).any()
 
 
 def test_a_pool_without_cues_finds_nothing():
     assert as_lists(find_all_cues(pl.Series(["wait", ""]), CuePool("none", ("*",)))) == [[], []]
+
+
+def test_a_pool_of_thousands_of_cues_or_one_as_long_as_a_page_is_no_obstacle():
+    pool = CuePool("huge", (*(f"cue number {i} of all" for i in range(3000)), "so " * 3000 + "on", "x" * 5000))
+    texts = ["Cue number 2999 of all", "cue number 3000 of all", "so " * 2999 + "on", "so " * 3000 + "on", "X" * 5000]
+    found = as_lists(find_all_cues(pl.Series(texts), pool))
+    assert [len(spans) for spans in found] == [1, 0, 0, 1, 1]
+    assert found == [find_cues(text, pool) for text in texts]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no stored responses: set R1ZERO_DATA to the directory above them")
