@@ -403,12 +403,10 @@ class JudgeConfig:
     def __post_init__(self) -> None:
         if (self.url is None) != (self.model is None):
             raise ValueError(f"judge.url={self.url}, judge.model={self.model}: give both, or neither to judge nothing")
-        if self.url is not None:
-            if re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", self.url) is None:  # not shown: it may hold a secret
-                raise ValueError(
-                    "judge.url: must be http(s)://HOST[:PORT]/PATH, without user, password, query or fragment"
-                )
-        if re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key_env) is None:  # not shown either: it may be the key itself
+        if self.url is not None and re.fullmatch(r"https?://[^/?#@\s]+(/[^?#@\s]*)?", self.url) is None:
+            # neither is shown: the one may hold a password, the other be the key
+            raise ValueError("judge.url: must be http(s)://HOST[:PORT]/PATH, without user, password, query or fragment")
+        if re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key_env) is None:
             raise ValueError("judge.key_env: must be the NAME of an environment variable, in capitals, not the key")
         _require(self.concurrency >= 1, "judge.concurrency", self.concurrency, "at least 1")
         _require(self.max_tokens >= 1, "judge.max_tokens", self.max_tokens, "at least 1")

@@ -130,6 +130,7 @@ def probe(targets: Sequence[Target], arguments: Arguments, home: Path) -> Probed
 
     out = arguments.overrides.get("out", "")
     configs = [config_for(target, arguments, out_of(target, targets, out)) for target in targets]
+    check_analysis(configs[0])
     if not any(target.kind == "model" or (target.kind == "run" and not target.stored) for target in targets):
         refuse_asking(arguments)
     subjects: list[Subject] = []
@@ -143,6 +144,15 @@ def probe(targets: Sequence[Target], arguments: Arguments, home: Path) -> Probed
         if whole is not None:
             followed[target.name] = whole
     return Probed([judged(subject, configs[0], home) for subject in subjects], followed, swept, configs[0])
+
+
+def check_analysis(config: ProbeConfig) -> None:
+    """Raises ValueError for what would only fail once everything has been asked."""
+    from r1zero.probe.subject import pools_of
+
+    pools_of(config.pool)
+    if config.labels and not Path(config.labels).is_file():
+        raise ValueError(f"labels={config.labels}: no such file; `r1zero label` writes one")
 
 
 def refuse_asking(arguments: Arguments) -> None:
@@ -164,10 +174,10 @@ def probe_one(
         subject, asked = ask_model(config, target.name, progress)
         return [subject], None, [asked]
     if target.kind == "rollouts":
-        from r1zero.probe.stored import read_all
+        from r1zero.probe.gathered import read_all
 
         return read_all(target, config), None, []
-    from r1zero.probe.stored import ends, read_run
+    from r1zero.probe.gathered import ends, read_run
 
     if target.stored:
         whole = read_run(target, config, split)

@@ -115,7 +115,8 @@ def open_directory(
         return
     there = read_config(out)
     if there.get("verb") != verb:
-        raise ValueError(f"{out} holds a {there.get('verb')} run, not a {noun}: choose another --out")
+        article = "an" if noun[0] in "aeiou" else "a"
+        raise ValueError(f"{out} holds a {there.get('verb')} run, not {article} {noun}: choose another --out")
     for key, what in (("commit", "code"), ("versions", "library versions")):
         if there.get(key) != json.loads(json.dumps(provenance.get(key))):
             log.warning("%s was begun with other %s: its parts may be graded otherwise than the rest", out, what)

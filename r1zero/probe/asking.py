@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import gc
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import polars as pl
 import torch
 
+from r1zero.analysis.reflection import load_pool
 from r1zero.config import ProbeConfig
 from r1zero.engines import Engine, build_engine
 from r1zero.models.load import Policy, load_policy, weights_digest
 from r1zero.probe.design import Design, find_template, make_design, plan_of
+from r1zero.probe.interventions import causal_test
 from r1zero.probe.subject import Subject, focus, read_subject
 from r1zero.probe.sweep import Swept, Watcher, at_step, check_weights, is_answered, merged, open_probe, sweep
 from r1zero.probe.targets import Checkpoint
+from r1zero.probe.thinking import thinking_test
 from r1zero.training.run import locked, provenance
 
-if TYPE_CHECKING:
-    from r1zero.probe.interventions import CausalResult
-    from r1zero.probe.thinking import ThinkingResult
+log = logging.getLogger("r1zero")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def ask_model(config: ProbeConfig, name: str, watcher: Watcher) -> tuple[Subject
 
 
 def intervened(subject: Subject, model: Loaded, config: ProbeConfig, out: Path, watcher: Watcher) -> Subject:
-    """The subject with what intervening in its responses did, as far as the config asks for it."""
+    """The subject with what intervening in its responses did, as far as the config asks for it and there is a place."""
     if not config.causal.prefixes and not config.thinking:
         return subject
     name, temperature = focus(subject.facts)
@@ -70,30 +74,24 @@ def intervened(subject: Subject, model: Loaded, config: ProbeConfig, out: Path, 
         .sort("problem_id", "sample", maintain_order=True)
     )
     template = find_template(str(name), model.policy)
-    sampling = replace(model.design.sampling, temperature=float(temperature or 1.0))
-    settings: dict[str, Any] = {"sampling": sampling, "seed": config.seed, "out": out, "on_tokens": watcher.tokens}
-    causal: CausalResult | None = None
-    thinking: ThinkingResult | None = None
+    sampling = replace(model.design.sampling, temperature=float(temperature or 0))
+    settings: dict[str, Any] = {"seed": config.seed, "out": out, "on_tokens": watcher.tokens}
+
+    def tried(test: Callable[..., T], **own: Any) -> T | None:
+        try:
+            return test(model.policy, model.engine, template, rollouts, **own, **settings)
+        except ValueError as error:  # no response has a place to intervene in: the rest of the probe stands
+            log.warning("%s: %s", subject.name, error)
+            return None
+
+    causal = thinking = None
     if config.causal.prefixes:
-        from r1zero.analysis.reflection import load_pool
-        from r1zero.probe.interventions import causal_test
-
         watcher.begin("continuing cut responses", 0)
-        causal = causal_test(
-            model.policy,
-            model.engine,
-            template,
-            rollouts,
-            prefixes=config.causal.prefixes,
-            continuations=config.causal.continuations,
-            pool=load_pool(config.pool),
-            **settings,
-        )
+        sizes = {"prefixes": config.causal.prefixes, "continuations": config.causal.continuations}
+        causal = tried(causal_test, sampling=sampling, pool=load_pool(config.pool), **sizes)
     if config.thinking:
-        from r1zero.probe.thinking import thinking_test
-
         watcher.begin("answering after other thinking", 0)
-        thinking = thinking_test(model.policy, model.engine, template, rollouts, responses=config.thinking, **settings)
+        thinking = tried(thinking_test, sampling=replace(sampling, temperature=0.0), responses=config.thinking)
     return replace(subject, causal=causal, thinking=thinking)
 
 
