@@ -72,17 +72,20 @@ class Arm:
 
 
 def arms(records: pl.DataFrame, wanted: Sequence[tuple[str, str]], *, seed: int = 0) -> tuple[Arm, ...]:
-    """The (kind, arm) pairs wanted, in that order, with means clustered by problem; those without a record are left out.
+    """The (kind, arm) pairs wanted, in that order, with means clustered by problem; those without records are left out.
 
     Reads the columns `truncated` and `cued` besides COLUMNS.
     """
     found = []
     for kind, arm in wanted:
         rows = records.filter(pl.col("kind") == kind, pl.col("arm") == arm)
+        problems = rows["problem_id"].to_numpy()
+        correct, tokens, truncated, cued = (
+            cluster_interval(rows[name].cast(pl.Float64).to_numpy(), problems, seed=seed)
+            for name in ("correct", "tokens", "truncated", "cued")
+        )
         if rows.height:
-            columns = (rows[name].cast(pl.Float64).to_numpy() for name in ("correct", "tokens", "truncated", "cued"))
-            means = (cluster_interval(column, rows["problem_id"].to_numpy(), seed=seed) for column in columns)
-            found.append(Arm(kind, arm, *means, rows.height))
+            found.append(Arm(kind, arm, correct, tokens, truncated, cued, rows.height))
     return tuple(found)
 
 

@@ -14,7 +14,6 @@ replacing and interrupting do where no cue is involved; the difference of differ
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -30,8 +29,9 @@ from r1zero.engines.spellings import cue_sequences
 from r1zero.models.load import Policy, weights_digest
 from r1zero.probe.continuations import Bans, Continuation, continue_from
 from r1zero.probe.effects import Arm, Contrast, Effect, arms, effects
+from r1zero.probe.stored import write_table
 from r1zero.probe.trials import PLACE_ARMS, Plan, Trial, make_plan
-from r1zero.store import SCHEMA, write_atomically
+from r1zero.store import SCHEMA
 from r1zero.tasks.templates import Template
 
 HERE = 8  # tokens during which `banned_here` bans
@@ -146,7 +146,7 @@ def causal_test(
             )
             part = _part(trials, continued_PN, sampling, seed, pool, digest)
             if path is not None:
-                _write_part(path, part)
+                write_table(path, part)
         parts.append(part)
     records = pl.concat(parts) if parts else pl.DataFrame(schema=PART_SCHEMA)
     if folder is not None:
@@ -175,8 +175,11 @@ def summarize(
 
 def _balance(records: pl.DataFrame, kind: str) -> Balance:
     places = records.filter(pl.col("kind") == kind).unique("prefix")
-    means = (mean_interval(places[name].drop_nulls().drop_nans().to_numpy()) for name in ("depth", "entropy"))
-    return Balance(kind, *means, places.height)
+    depth, entropy = (
+        mean_interval(places[name].drop_nulls().cast(pl.Float64).drop_nans().to_numpy())
+        for name in ("depth", "entropy")
+    )
+    return Balance(kind, depth, entropy, places.height)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -252,12 +255,6 @@ def _read_part(path: Path, digest: str) -> pl.DataFrame | None:
     except (pl.exceptions.PolarsError, OSError):
         return None  # damaged: it is sampled again
     return part if part.schema == PART_SCHEMA and set(part["plan"]) == {digest} else None
-
-
-def _write_part(path: Path, part: pl.DataFrame) -> None:
-    buffer = io.BytesIO()
-    part.write_parquet(buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())
 
 
 def _forget_others(folder: Path, digests: set[str]) -> None:

@@ -1,56 +1,93 @@
-"""Subjects from responses that are there already: of an evaluation, a probe, an import, or of a run as it trained."""
+"""Stored responses read back as tokens, ready to be broken off."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import io
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
-from r1zero.analysis.changepoint import FEWEST
-from r1zero.config import ProbeConfig
-from r1zero.probe.subject import Subject, read_subject
-from r1zero.probe.targets import Target
-from r1zero.store import FOLDERS, Split, part_steps
+from r1zero.models.load import Policy
+from r1zero.probe.positions import TokenText
+from r1zero.probe.wording import encode
+from r1zero.records import Problem, Prompt
+from r1zero.store import write_atomically
+from r1zero.tasks.templates import Template
+
+NEEDED = ("response", "prompt", "gold", "correct", "problem_id")  # columns, besides the token ids
+ORIGIN = ("run", "step", "checkpoint", "level")  # columns that continuations inherit
 
 
-def read_all(target: Target, config: ProbeConfig) -> list[Subject]:
-    """One subject a model whose responses lie there, in the order of their first ones."""
-    whole = read_subject(target.name, [target.path], config.pool, split=_split(Path(target.path)))
-    models = whole.facts["model"].unique(maintain_order=True).to_list()
-    if len(models) < 2:
-        return [whole]
-    return [
-        replace(whole, name=f"{model}", model=str(model), facts=whole.facts.filter(pl.col("model").eq_missing(model)))
-        for model in models
-    ]
+@dataclass(frozen=True)
+class Stored:
+    """A stored response with its tokens."""
+
+    key: str  # unique among the responses that were read together
+    prompt: Prompt
+    tokens: TokenText  # without the end token
+    ended: bool  # by an end token
+    correct: bool
+    formatted: bool
+    origin: Mapping[str, Any]
+    entropy_T: np.ndarray = field(default_factory=lambda: np.zeros(0))  # nats before each token, where it was read
 
 
-def _split(place: Path) -> Split:
-    """Of a directory with both, the evaluations."""
-    return "eval" if (place / FOLDERS["eval"]).is_dir() or not (place / FOLDERS["train"]).is_dir() else "train"
+def read_stored(rollouts: pl.DataFrame, policy: Policy, template: Template, *, count: int, seed: int) -> list[Stored]:
+    """Up to `count` responses at random, spread over the problems.  Raises ValueError where none can be broken off."""
+    rows = spread(usable(rollouts, template), count, random.Random(f"stored/{seed}"))
+    return read_rows(rows, policy, template)[0]
 
 
-def read_run(target: Target, config: ProbeConfig, split: str | None) -> Subject:
-    """What a run stored while it trained: its evaluations where enough steps have one, else its training rollouts.
-
-    Raises ValueError where it stored neither.
-    """
-    run_dir = Path(target.path)
-    chosen: Split = (
-        "eval" if len(part_steps(run_dir, "eval")) >= FEWEST or not part_steps(run_dir, "train") else "train"
+def usable(rollouts: pl.DataFrame, template: Template) -> pl.DataFrame:
+    """Rows to this template with everything that is needed, each under a `key` of its own."""
+    rows = rollouts.filter(
+        pl.col("token_ids").list.len() > 0,
+        *(pl.col(name).is_not_null() for name in NEEDED),
+        pl.col("template").is_null() | (pl.col("template") == template.name),
     )
-    if split in FOLDERS:
-        chosen = "train" if split == "train" else "eval"
-    return read_subject(target.name, [target.path], config.pool, split=chosen)
+    if rows.is_empty():
+        raise ValueError(
+            f"none of {rollouts.height} responses can be broken off: they need token ids, a grade and template "
+            f"{template.name!r}; imported responses have no token ids: ask the model itself"
+        )
+    rows = rows.sort("problem_id", "temperature", "step", "sample", maintain_order=True)
+    return rows.with_columns(key=pl.format("{}/{}", "problem_id", pl.int_range(pl.len()).over("problem_id")))
 
 
-def ends(whole: Subject) -> list[Subject]:
-    """The first and the last step of a run as subjects of their own, to be put side by side."""
-    steps = whole.facts["step"].drop_nulls().unique().sort().to_list()
-    if len(steps) < 2:
-        return [whole]
-    return [
-        replace(whole, name=f"{whole.name} step {step}", step=step, facts=whole.facts.filter(pl.col("step") == step))
-        for step in (steps[0], steps[-1])
-    ]
+def spread(rows: pl.DataFrame, count: int, rng: random.Random) -> list[dict[str, Any]]:
+    """So many rows at random, one of each problem before the second of any."""
+    order = list(range(rows.height))
+    rng.shuffle(order)
+    shuffled = rows[order].with_columns(turn=pl.int_range(pl.len()).over("problem_id"))
+    return shuffled.sort("turn", maintain_order=True).head(count).to_dicts()
+
+
+def read_rows(rows: Sequence[Mapping[str, Any]], policy: Policy, template: Template) -> tuple[list[Stored], int]:
+    """The responses, and how many were left out since their tokens do not decode to their text."""
+    read = [_stored(row, policy, template) for row in rows]
+    kept = [one for one in read if one is not None]
+    return kept, len(read) - len(kept)
+
+
+def _stored(row: Mapping[str, Any], policy: Policy, template: Template) -> Stored | None:
+    ids = tuple(row["token_ids"])
+    ended = ids[-1] in policy.end_ids
+    tokens = TokenText.of(policy.tokenizer, ids[:-1] if ended else ids)
+    if not tokens.ids or not tokens.text.startswith(row["response"]):
+        return None
+    problem = Problem(row["problem_id"], row["task"], row["problem"] or "", row["gold"], level=row.get("level"))
+    prompt = Prompt(problem, template.name, row["prompt"], encode(policy.tokenizer, row["prompt"]))
+    origin = {name: row.get(name) for name in ORIGIN}
+    return Stored(row["key"], prompt, tokens, ended, bool(row["correct"]), bool(row["formatted"]), origin)
+
+
+def write_table(path: Path, table: pl.DataFrame) -> None:
+    """Write a parquet file: all of it or nothing."""
+    buffer = io.BytesIO()
+    table.write_parquet(buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())

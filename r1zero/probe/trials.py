@@ -13,10 +13,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 
 from r1zero.analysis.reflection import CuePool, has_cue
@@ -26,29 +24,15 @@ from r1zero.models.packing import Tree
 from r1zero.probe.continuations import Ids, Prefix, fits
 from r1zero.probe.entropy import entropies
 from r1zero.probe.matching import Spot, match
-from r1zero.probe.positions import TokenText, first_cue, sentence_starts
+from r1zero.probe.positions import first_cue, sentence_starts
+from r1zero.probe.stored import Stored, read_rows, spread, usable
 from r1zero.probe.wording import encode, filler, make_slip, opener, thinking_ends
-from r1zero.records import Problem, Prompt
 from r1zero.tasks.templates import Template
 
 PLACE_ARMS = ("kept", "banned", "banned_here", "filler", "answer")
 POOL = 6  # responses looked at for placebo, insertion and recovery, times the prefixes wanted
 MOST_PLACES = 12  # sentence starts looked at in one response
 USUAL_CUE = "Wait"  # inserted where the responses have no cue of their own
-ORIGIN = ("run", "step", "checkpoint", "level")  # columns of a stored response that its continuations inherit
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A stored response, ready to be broken off."""
-
-    key: str
-    prompt: Prompt
-    tokens: TokenText  # without the end token
-    ended: bool  # by an end token
-    correct: bool
-    origin: Mapping[str, Any]
-    entropy_T: np.ndarray = field(default_factory=lambda: np.zeros(0))  # nats before each token
 
 
 @dataclass(frozen=True)
@@ -117,25 +101,14 @@ def make_plan(
 ) -> Plan:
     """Up to `prefixes` places of each kind, spread over the problems.  Raises ValueError where no response fits."""
     left_out: Counter[str] = Counter()
-    rows = _usable(rollouts, template)
+    rows = usable(rollouts, template)
     reflects = pl.Series([has_cue(text, pool) for text in rows["response"]], dtype=pl.Boolean)
     rng = random.Random(f"causal/{seed}")
-    chosen = _spread(rows.filter(reflects), 2 * prefixes, rng)
-    others = _spread(rows, POOL * prefixes, rng)
-    stored: dict[str, Stored] = {}
-    for row in (*chosen, *others):
-        if row["key"] not in stored and (one := _stored(row, policy, template)) is not None:
-            stored[row["key"]] = one
-        elif row["key"] not in stored:
-            left_out["tokens do not decode to the stored text"] += 1
-    trees = [Tree(one.prompt.token_ids, [one.tokens.ids]) for one in stored.values()]
-    entropies_RT = entropies(policy, trees, sampling.temperature)
-    stored = {
-        key: replace(one, entropy_T=entropy_T)
-        for (key, one), entropy_T in zip(stored.items(), entropies_RT, strict=True)
-    }
-    reading = [stored[row["key"]] for row in chosen if row["key"] in stored]
-    reserve = [stored[row["key"]] for row in others if row["key"] in stored]
+    reading, unread = read_rows(spread(rows.filter(reflects), 2 * prefixes, rng), policy, template)
+    reserve, unread_too = read_rows(spread(rows, POOL * prefixes, rng), policy, template)
+    left_out["tokens do not decode to the stored text"] = unread + unread_too
+    both = _with_entropies(policy, [*reading, *reserve], sampling.temperature)
+    reading, reserve = both[: len(reading)], both[len(reading) :]
 
     def write(kind: str, places: Iterable[tuple[Place, Mapping[str, Ids]]]) -> list[Trial]:
         """Trials of the first places of which every arm fits."""
@@ -170,52 +143,25 @@ def make_plan(
         for trial in write(kind, places)
     ]
     trials += write("recovery", _slips(reserve, template, arms.encode, seed))
-    return Plan(tuple(trials), rows.height, int(reflects.sum()), inserted, dict(left_out))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Stored responses
-
-
-def _usable(rollouts: pl.DataFrame, template: Template) -> pl.DataFrame:
-    """Rows with everything that is needed, each under a key of its own."""
-    rows = rollouts.filter(
-        pl.col("token_ids").list.len() > 0,
-        *(pl.col(name).is_not_null() for name in ("response", "prompt", "gold", "correct", "problem_id")),
-        pl.col("template").is_null() | (pl.col("template") == template.name),
+    return Plan(
+        tuple(trials),
+        rows.height,
+        int(reflects.sum()),
+        inserted,
+        {reason: count for reason, count in left_out.items() if count},
     )
-    if rows.is_empty():
-        raise ValueError(
-            f"none of {rollouts.height} responses can be broken off: they need token ids, a grade and template "
-            f"{template.name!r}; imported responses have no token ids: ask the model itself"
-        )
-    rows = rows.sort("problem_id", "temperature", "step", "sample", maintain_order=True)
-    return rows.with_columns(key=pl.format("{}/{}", "problem_id", pl.int_range(pl.len()).over("problem_id")))
-
-
-def _spread(rows: pl.DataFrame, count: int, rng: random.Random) -> list[dict[str, Any]]:
-    """So many rows at random, one of each problem before the second of any."""
-    order = list(range(rows.height))
-    rng.shuffle(order)
-    shuffled = rows[order].with_columns(turn=pl.int_range(pl.len()).over("problem_id"))
-    return shuffled.sort("turn", maintain_order=True).head(count).to_dicts()
-
-
-def _stored(row: Mapping[str, Any], policy: Policy, template: Template) -> Stored | None:
-    """The response with its tokens; None where these do not decode to its text."""
-    ids = tuple(row["token_ids"])
-    ended = ids[-1] in policy.end_ids
-    tokens = TokenText.of(policy.tokenizer, ids[:-1] if ended else ids)
-    if not tokens.ids or not tokens.text.startswith(row["response"]):
-        return None
-    problem = Problem(row["problem_id"], row["task"], row["problem"] or "", row["gold"], level=row.get("level"))
-    prompt = Prompt(problem, template.name, row["prompt"], encode(policy.tokenizer, row["prompt"]))
-    origin = {name: row.get(name) for name in ORIGIN}
-    return Stored(row["key"], prompt, tokens, ended, bool(row["correct"]), origin)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Places and what is written there
+
+
+def _with_entropies(policy: Policy, responses: Sequence[Stored], temperature: float) -> list[Stored]:
+    """The same with the entropy before each token; a response that occurs twice is read once."""
+    distinct = {one.key: one for one in responses}
+    trees = [Tree(one.prompt.token_ids, [one.tokens.ids]) for one in distinct.values()]
+    found = dict(zip(distinct, entropies(policy, trees, temperature), strict=True))
+    return [replace(one, entropy_T=found[one.key]) for one in responses]
 
 
 @dataclass(frozen=True)
