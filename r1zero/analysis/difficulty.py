@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, cluster_interval
+from r1zero.analysis.statistics import NOTHING, Interval, cluster_interval, wilson_interval
 from r1zero.records import OUTCOMES, Outcome
 
 UNITS = {"tokens": "num_tokens", "characters": "num_chars"}
 COMPARED: tuple[tuple[Outcome, Outcome], ...] = (("wrong", "correct"), ("unformatted", "correct"))
-THIRDS = ("easier", "middling", "harder")
+PARTS = {1: ("all",), 2: ("easier", "harder"), 3: ("easier", "middling", "harder")}
 NEEDED = 5  # problems with both outcomes: an interval from fewer says more about luck
 PROBLEM = ("task", "problem_id")
 CELL = (*PROBLEM, "template", "temperature")  # what is alike in a contrast
@@ -34,7 +34,7 @@ class LevelRow:
     rank: int  # 0 is easiest
     num_problems: int
     num_responses: int
-    shares: dict[Outcome, Interval]  # clustered by problem
+    shares: dict[Outcome, Interval]  # of its responses, clustered by problem
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class LengthContrast:
 class DifficultyResult:
     """Outcomes by difficulty, and lengths by outcome, of one model."""
 
-    by: str  # "level", or "others": the share right among the problem's other responses
+    by: str  # "level", or "others": the share right in the other half of the problem's responses
     rows: tuple[LevelRow, ...]
     lengths: tuple[OutcomeLength, ...]
     contrasts: tuple[LengthContrast, ...]  # without truncated responses
@@ -108,19 +108,28 @@ def _placed(known: pl.DataFrame) -> tuple[str, pl.DataFrame]:
 
 
 def thirds(known: pl.DataFrame) -> pl.DataFrame:
-    """Responses in three parts by the share right among the *other* responses to their problem, whatever the template.
+    """Responses in three parts by the share right in the *other* half of the responses to their problem.
 
-    The response itself does not count, so that a lucky one is not called easy for being right.  Equal shares stay
-    together, in the third where the middle of them falls, so that parts can differ in size or be missing.  Problems
-    with one response are left out.
+    Halves alternate over samples, within each template and temperature.  A response has no part in its own difficulty,
+    so that a lucky one is not called easy for being right; and all of a half have the same, as they would not if only
+    the response itself were left out (then the right ones of a problem would look a little harder than its wrong ones).
+    Equal shares stay together, in the third where the middle of them falls, so that parts can differ in size or be
+    missing.  Problems with one response are left out.
     """
-    right = pl.col("correct").cast(pl.Float64)
-    others = (right.sum().over(PROBLEM) - right) / (pl.len().over(PROBLEM) - 1)
-    several = known.filter(pl.len().over(PROBLEM) > 1).with_columns(others.round(12).alias("others"))
+    place = pl.struct("template", "temperature", "sample", "digest").rank("ordinal").over(PROBLEM)
+    halved = known.filter(pl.len().over(PROBLEM) > 1).with_columns((place % 2).alias("half"))
+    right, half = pl.col("correct").cast(pl.Float64), (*PROBLEM, "half")
+    others = (right.sum().over(PROBLEM) - right.sum().over(half)) / (pl.len().over(PROBLEM) - pl.len().over(half))
+    several = halved.with_columns(others.round(12).alias("others"))
     middle = (pl.col("others").rank("average") - 0.5) / pl.len()  # 0 is hardest
     placed = several.with_columns(rank=2 - (middle * 3).floor().clip(0, 2).cast(pl.Int64))
     ends = placed.group_by("rank").agg(pl.col("others").min().alias("low"), pl.col("others").max().alias("high"))
-    names = {rank: f"{THIRDS[rank]} (others {_share_range(low, high)} right)" for rank, low, high in ends.iter_rows()}
+    ends = ends.sort("rank")
+    parts = PARTS[ends.height] if ends.height else ()
+    names = {
+        rank: f"{part} (others {_share_range(low, high)} right)"
+        for part, (rank, low, high) in zip(parts, ends.iter_rows(), strict=True)
+    }
     return placed.with_columns(pl.col("rank").replace_strict(names, return_dtype=pl.String).alias("difficulty"))
 
 
@@ -134,8 +143,29 @@ def _row(template: str, name: str, rank: int, own: pl.DataFrame) -> LevelRow:
         pl.len().alias("n"), *((pl.col("outcome") == outcome).sum().alias(outcome) for outcome in OUTCOMES)
     )
     n = by_problem["n"].to_numpy()
-    shares = {outcome: accuracy_interval(by_problem[outcome].to_numpy(), n) for outcome in OUTCOMES}
+    shares = {outcome: ratio_interval(by_problem[outcome].to_numpy(), n) for outcome in OUTCOMES}
     return LevelRow(template, name, rank, by_problem.height, own.height, shares)
+
+
+def ratio_interval(hits_P: np.ndarray, n_P: np.ndarray, level: float = 0.95) -> Interval:
+    """The share of all responses, clustered by problem: sum of hits / sum of n.  [P], [P]
+
+    Wilson's interval for p (1 - p) / variance trials, the variance being that of a ratio over problems,
+    P/(P-1) sum (hits - p n)² / (sum n)² (Cochran 1977, section 6.3); between P and sum n trials.
+
+    Not the mean over problems: a problem of which one half counts as hard and the other as easy would then weigh as
+    much as one that is hard in both halves, and luck would look like difficulty.
+    """
+    hits, n = np.asarray(hits_P, float), np.asarray(n_P, float)
+    total, count = float(n.sum()), n.size
+    if total == 0:
+        return NOTHING
+    p = float(hits.sum()) / total
+    trials = float(count)
+    if 0 < p < 1 and count > 1:
+        variance = count / (count - 1) * float(np.sum((hits - p * n) ** 2)) / total**2
+        trials = min(max(p * (1 - p) / variance if variance > 0 else total, float(count)), total)
+    return wilson_interval(p * trials, trials, level)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from r1zero.analysis.difficulty import difficulty, fixed_effect, thirds
+from r1zero.analysis.difficulty import difficulty, fixed_effect, ratio_interval, thirds
 from r1zero.analysis.fact_columns import facts_frame
+from r1zero.analysis.statistics import wilson_interval
 
 
 def row(problem: str, outcome: str, tokens: int = 10, **more) -> dict:
@@ -34,22 +35,41 @@ def test_outcomes_are_counted_by_level():
     assert found.rows[1].shares["truncated"].estimate == found.rows[1].shares["unformatted"].estimate == 0.5
 
 
-def test_without_levels_a_response_is_placed_by_the_others_of_its_problem():
-    """Easy: 3 of 3 others right.  Middle: a right one sees 1 of 3, a wrong one 2 of 3.  Hard: 0 of 3."""
-    outcomes = {"easy": "cccc", "middle": "ccww", "hard": "wwww"}
+def test_without_levels_a_response_is_placed_by_the_other_half_of_its_problem():
+    """Middle: samples 0 and 2 are one half, both right; they see the wrong 1 and 3, which see them."""
+    outcomes = {"easy": "cccc", "middle": "cwcw", "hard": "wwww"}
     names = {"c": "correct", "w": "wrong"}
-    facts = facts_frame(
-        [row(p, names[o], level=3.0) for p, own in outcomes.items() for o in own] + [row("one", "wrong")]
-    )
+    rows = [row(p, names[o], level=3.0, sample=i) for p, own in outcomes.items() for i, o in enumerate(own)]
+    facts = facts_frame([*rows, row("one", "wrong")])
     placed = thirds(facts)
-    assert placed.height == 12 and placed["others"].to_list()[4:8] == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3])
+    assert placed["others"].to_list() == [1, 1, 1, 1, 0, 1, 0, 1, 0, 0, 0, 0]
     found = difficulty(facts)
     assert found.by == "others" and found.num_unplaced == 1
     assert [(one.difficulty, one.shares["correct"].estimate) for one in found.rows] == [
-        ("easier (others 100 % right)", 1.0),
-        ("middling (others 33–67 % right)", 0.5),
-        ("harder (others 0 % right)", 0.0),
+        ("easier (others 100 % right)", pytest.approx(4 / 6)),
+        ("harder (others 0 % right)", pytest.approx(2 / 6)),
     ]
+
+
+def test_luck_alone_makes_no_problem_look_easy():
+    """300 problems have the same chance, 20 responses each: all thirds are right equally often, over 30 seeds."""
+    found = []
+    for seed in range(30):
+        right = np.random.default_rng(seed).random(6000) < 0.3
+        facts = facts_frame(
+            [row(f"p{i // 20}", "correct" if r else "wrong", sample=i % 20) for i, r in enumerate(right)]
+        )
+        found.append([one.shares["correct"] for one in difficulty(facts).rows])
+    assert np.mean([[one.estimate for one in rows] for rows in found], axis=0) == pytest.approx([0.3] * 3, abs=0.01)
+    assert np.mean([one.low < 0.3 < one.high for rows in found for one in rows]) >= 0.9
+
+
+def test_share_of_responses_by_hand():
+    """3 of 4 and 0 of 2: p = 1/2, residuals 1 and -1, variance 2 x 2 / 36 = 1/9, trials (1/4) / (1/9) = 2.25."""
+    found = ratio_interval(np.array([3, 0]), np.array([4, 2]))
+    expected = wilson_interval(1.125, 2.25)
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.5, expected.low, expected.high))
+    assert ratio_interval(np.array([0, 0]), np.array([4, 2])) == wilson_interval(0, 2)
 
 
 def test_equal_shares_are_one_part_in_the_third_where_their_middle_falls():

@@ -1,0 +1,37 @@
+"""How an interval is written in a cell or a sentence."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from r1zero.analysis.statistics import Interval
+
+
+def shown(interval: Interval | None, spec: str = "f") -> str:
+    """The interval by `spec` (statistics.Interval); only "–" where there is no estimate.
+
+    >>> shown(Interval(0.5, 0.25, 0.75)), shown(Interval(-35, -45, -25), "+.0f"), shown(None)
+    ('.50 [.25, .75]', '−35 [−45, −25]', '–')
+    """
+    if interval is None or not math.isfinite(interval.estimate):
+        return "–"
+    return format(interval, spec).replace("-", "−")
+
+
+def fine(interval: Interval) -> str:
+    """Three digits without the leading zero, for small shares.
+
+    >>> fine(Interval(0.026, 0.022, 0.03))
+    '.026 [.022, .030]'
+    """
+    return re.sub(r"\b0\.", ".", shown(interval, ".3f"))
+
+
+def negated(interval: Interval) -> Interval:
+    """The same difference, taken the other way round.
+
+    >>> str(negated(Interval(-0.2, -0.3, -0.1)))
+    '.20 [.10, .30]'
+    """
+    return Interval(-interval.estimate, -interval.high, -interval.low)
