@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import stats
+from scipy import fft, stats
 
 from r1zero.analysis.clustered import cluster
 from r1zero.analysis.statistics import NOTHING, Interval, mcnemar_exact, quantile
 
 MIN_SIZE = 5  # responses of either kind that a question needs
 QUESTION = ("model", "run", "step", "task", "template", "temperature")  # with the problem, what makes a question
-EXACT_CELLS = 20_000_000  # work of an exact permutation distribution, in products; beyond it is sampled
+EXACT_CELLS = 200_000_000  # work of an exact permutation distribution, in products; beyond it is approximated
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Contrast:
     inverse_variance: Interval
     length_adjusted: Interval
     p_permutation: float
-    permutation: str  # "exact" or how many draws
+    permutation: str  # how it was computed
     better: int  # problems where reflecting responses are more often right
     worse: int
     p_sign: float
@@ -108,16 +108,14 @@ def questions(rows: pl.DataFrame) -> Questions:
     return Questions(*(counts[name].to_numpy().astype(np.int64) for name in ("c1", "n1", "c0", "n0", "problem")))
 
 
-def contrast(
-    rows: pl.DataFrame, *, min_size: int = MIN_SIZE, seed: int = 0, draws: int = 10_000, level: float = 0.95
-) -> Contrast:
+def contrast(rows: pl.DataFrame, *, min_size: int = MIN_SIZE, level: float = 0.95) -> Contrast:
     """The within-question contrast of `usable` rows; NaN where no question has `min_size` responses of either kind."""
     found = questions(rows)
     smaller = np.minimum(found.n1_Q, found.n0_Q)
     kept_Q = smaller >= min_size
     several = found.n1_Q + found.n0_Q > 1
     used = found.take(kept_Q)
-    p, how = permutation_test(used, seed=seed, draws=draws)
+    p, how = permutation_test(used)
     better, worse = _problems_by_sign(used)
     low, high = own_intervals(used, level=level)
     d = differences(used)
@@ -240,34 +238,35 @@ def _t_interval(
 # Tests
 
 
-def permutation_test(counts: Questions, *, seed: int = 0, draws: int = 10_000) -> tuple[float, str]:
+def permutation_test(counts: Questions) -> tuple[float, str]:
     """Two-sided p-value that which responses of a question reflect is chance, and how it was computed.
 
-    Labels are shuffled within questions, so a question's right responses among the reflecting ones are
-    hypergeometric; the statistic is their sum, |sum c1 - E|, to which the Mantel-Haenszel numerator amounts.  Its exact
-    distribution is a convolution; where that is too long, (1 + hits) / (1 + draws) (Phipson & Smyth 2010).
+    Labels are shuffled within questions, so the right responses among the reflecting ones of a question are
+    hypergeometric; the statistic is their sum, |sum c1 - E|, to which the Mantel-Haenszel numerator amounts.  The exact
+    distribution of the sum is the product of the questions' Fourier transforms; where that is too long to compute, so
+    many questions add up that Mantel and Haenszel's normal approximation (1959, JNCI 22:719) serves.
     """
     n = counts.n1_Q + counts.n0_Q
     c = counts.c1_Q + counts.c0_Q
-    mixed = (c > 0) & (c < n)  # elsewhere no shuffle changes anything
     if not len(counts):
         return math.nan, "no questions"
-    n1, n, c, c1 = counts.n1_Q[mixed], n[mixed], c[mixed], counts.c1_Q[mixed]
+    mixed = (c > 0) & (c < n)  # elsewhere no shuffle changes anything
+    n1, n, c = counts.n1_Q[mixed], n[mixed], c[mixed]
     expected = float((n1 * c / n).sum())
-    observed = abs(float(c1.sum()) - expected) - 1e-9
-    largest = np.minimum(n1, c)
-    if float(largest.sum()) * float((largest + 1).sum()) <= EXACT_CELLS:
-        distribution = np.ones(1)
-        for size, right, reflecting, top in zip(n, c, n1, largest, strict=True):
-            distribution = np.convolve(distribution, stats.hypergeom.pmf(np.arange(top + 1), size, right, reflecting))
-        sums = np.arange(distribution.size)
-        return min(1.0, float(distribution[np.abs(sums - expected) >= observed].sum())), "exact"
-    rng = np.random.default_rng(seed)
-    hits, chunk = 0, max(1, 2_000_000 // n.size)
-    for start in range(0, draws, chunk):
-        drawn = rng.hypergeometric(c, n - c, n1, size=(min(chunk, draws - start), n.size)).sum(axis=1)
-        hits += int((np.abs(drawn - expected) >= observed).sum())
-    return (1 + hits) / (1 + draws), f"{draws} draws"
+    observed = abs(float(counts.c1_Q[mixed].sum()) - expected)
+    kinds, times = np.unique(np.stack([n, c, n1]), axis=1, return_counts=True)
+    length = int(np.minimum(n1, c).sum()) + 1
+    if kinds.shape[1] * length > EXACT_CELLS:
+        variance = float((n1 * (n - n1) * c * (n - c) / (n**2 * (n - 1.0))).sum())
+        return 2 * float(stats.norm.sf(max(observed - 0.5, 0) / math.sqrt(variance))), "normal approximation"
+    size = fft.next_fast_len(length, real=True)
+    transform = np.ones(size // 2 + 1, complex)
+    for (total, right, reflecting), repeated in zip(kinds.T, times, strict=True):
+        chances = stats.hypergeom.pmf(np.arange(min(reflecting, right) + 1), total, right, reflecting)
+        transform *= fft.rfft(chances, size) ** repeated
+    distribution = fft.irfft(transform, size)[:length]
+    extreme = np.abs(np.arange(length) - expected) >= observed - 1e-9
+    return float(np.clip(distribution[extreme].sum(), 1e-12, 1.0)), "exact"
 
 
 def _problems_by_sign(counts: Questions) -> tuple[int, int]:

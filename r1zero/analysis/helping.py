@@ -46,7 +46,7 @@ def helping(facts: pl.DataFrame, *, seed: int = 0) -> HelpingResult:
         reflecting=int(rows["reflects"].sum()),
         problems=rows["problem"].n_unique(),
         naive=pooled_difference(rows),
-        contrasts=tuple(contrast(rows, min_size=size, seed=seed) for size in MIN_SIZES),
+        contrasts=tuple(contrast(rows, min_size=size) for size in MIN_SIZES),
         all=transition_rates(facts, seed=seed),
         with_cue=transition_rates(facts.filter(pl.col("cues") > 0), seed=seed),
         without_cue=transition_rates(facts.filter(pl.col("cues") == 0), seed=seed),

@@ -22,9 +22,8 @@ NAMES = ("auto", "oat", "trl", "verl", "simplerl", "lm-eval", "jsonl", "csv")
 
 def run(arguments: Arguments) -> int:
     """Import everything, or nothing when a file is not what it should be."""
-    from r1zero.store import jsonable
-
     from r1zero.importing import import_rollouts
+    from r1zero.store import jsonable
 
     paths = [Path(path) for path in arguments.positionals]
     out = Path(arguments.options.get("out") or default_directory(paths))

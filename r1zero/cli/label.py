@@ -194,8 +194,8 @@ class Session:
         for stratum in dict.fromkeys(candidate.stratum for candidate in queue):
             labels = [label.label for candidate, label in said if candidate.stratum == stratum]
             size = next(candidate.stratum_size for candidate in queue if candidate.stratum == stratum)
-            counts = f"{labels.count(True)} yes, {labels.count(False)} no, {labels.count(None)} skipped of {size:,} responses"
-            self.console.print(Text(f"  {stratum}: {counts}"))
+            counts = f"{labels.count(True)} yes, {labels.count(False)} no, {labels.count(None)} skipped"
+            self.console.print(Text(f"  {stratum}: {counts}; there are {size:,}"))
 
 
 def harmless(text: str) -> str:
@@ -242,7 +242,7 @@ def _key_pressed() -> str:
 VERB = Verb(
     name="label",
     summary="a sample of responses labelled by hand, for the precision and recall of detectors",
-    usage="PATH [...] [--question answers|reflects|correct] [--n N] [--seed S] [-o labels.jsonl] [--blind]",
+    usage="PATH [...] [--question answers|reflects|correct] [--n N] [-o FILE.jsonl] [--blind]",
     run=run,
     positionals=(0, 256),
     options=(

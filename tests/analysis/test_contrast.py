@@ -90,12 +90,22 @@ def test_the_exact_permutation_p_value_of_one_question_is_fishers():
         assert p == pytest.approx(chances[np.abs(support - expected) >= abs(c1 - expected) - 1e-9].sum())
 
 
-def test_sampled_permutations_agree_with_exact_ones(monkeypatch):
+def test_exact_permutations_agree_with_drawn_ones():
     rows = counts(*[(3, 5, 2, 6), (1, 4, 3, 5), (2, 6, 4, 5), (5, 6, 2, 5)] * 2)
-    exact = permutation_test(rows)[0]
+    n1, n, c = rows.n1_Q, rows.n1_Q + rows.n0_Q, rows.c1_Q + rows.c0_Q
+    sums = np.random.default_rng(0).hypergeometric(c, n - c, n1, size=(100_000, 8)).sum(axis=1)
+    expected = (n1 * c / n).sum()
+    drawn = np.mean(np.abs(sums - expected) >= abs(rows.c1_Q.sum() - expected) - 1e-9)
+    assert permutation_test(rows)[0] == pytest.approx(drawn, abs=0.008)
+
+
+def test_of_very_many_questions_the_normal_approximation_serves(monkeypatch):
+    rows = counts(*[(3, 5, 2, 6), (1, 4, 3, 5), (3, 6, 3, 5), (4, 6, 2, 5)] * 50)
+    exact, how = permutation_test(rows)
     monkeypatch.setattr("r1zero.analysis.contrast.EXACT_CELLS", 0)
-    sampled, how = permutation_test(rows, draws=40_000)
-    assert how == "40000 draws" and sampled == pytest.approx(exact, abs=0.012)
+    approximate, otherwise = permutation_test(rows)
+    assert (how, otherwise) == ("exact", "normal approximation")
+    assert 0.01 < exact < 0.9 and approximate == pytest.approx(exact, abs=0.01)
 
 
 def test_questions_left_out_are_counted_by_reason():
