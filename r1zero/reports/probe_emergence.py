@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from r1zero.analysis.changepoint import FEWEST, LEVEL, ChangePoint
 from r1zero.analysis.emergence import TESTED, EmergenceResult
-from r1zero.analysis.statistics import Interval
+from r1zero.analysis.statistics import Interval, short
 from r1zero.records import OUTCOMES
 from r1zero.reports.console import show_number
 from r1zero.reports.sections import Panel, Section, TextTable
@@ -27,6 +27,7 @@ SENTENCES = {
 }
 COLUMNS = ("accuracy", "reflecting", "corrected", "wrong", "unformatted", "truncated")
 RUN_COLOURS = ("@blue", "@orange", "@green", "@unformatted", "@truncated")
+RATES_DRAWN = (("accuracy", "@blue", "solid"), ("reflecting", "@orange", "dash"), ("corrected", "@green", "dot"))
 ROWS = 16  # of the table; a longer run shows every n-th step
 
 
@@ -55,8 +56,8 @@ def sentences(result: EmergenceResult) -> list[str]:
         return ["No response is stored with a training step."]
     hits, of = result.first_reflecting
     start = (
-        f"At step {show_number(result.steps[0])}, before the steps that follow, {hits:,} of {of:,} responses hold a "
-        f"reflection cue; {result.first_problems} of the problems have one in any response (exact interval)."
+        f"At step {show_number(result.steps[0])}, {hits:,} of {of:,} responses hold a reflection cue; the share of "
+        f"problems with one in any response is {result.first_problems} (exact interval)."
     )
     if not hits and of:
         start += " None seen does not mean never: the interval's upper end is what so many problems leave possible."
@@ -82,8 +83,8 @@ def course(name: str, result: EmergenceResult) -> str:
     p_sudden = result.p_sudden[name]
     if p_sudden < LEVEL:
         return (
-            f"{what} jumps between steps {span(change.when)}, from about {percent(change.before)} to "
-            f"{percent(change.after)}: no smooth course fits as well ({p_text(p_sudden)}, corrected)."
+            f"{what} jumps between steps {span(change.when)}, from about {short(change.before)} to "
+            f"{short(change.after)}: no smooth course fits as well ({p_text(p_sudden)}, corrected)."
         )
     if change.p_gradual < LEVEL:
         return (
@@ -180,7 +181,7 @@ def panels(results: Mapping[str, EmergenceResult]) -> list[Panel]:
     """Measures over steps, one line a run; and each run's cue rate with the two courses that were compared."""
     units = "tokens" if length_is_tokens(results) else "characters"
     drawn = [
-        Panel("Accuracy and reflection", "Share of responses; shaded: 95 %.", _shares(results)),
+        *_shares(results),
         *(
             Panel(
                 "Sudden or smooth?" + (f" {name}" if len(results) > 1 else ""),
@@ -202,10 +203,6 @@ def panels(results: Mapping[str, EmergenceResult]) -> list[Panel]:
     return [panel for panel in drawn if panel.figure["data"]]
 
 
-def _steps_axis() -> Figure:
-    return {"title": {"text": "training step"}}
-
-
 def _drawn(
     steps: Sequence[float], values: Sequence[Interval], name: str, colour: str, *, dash: str = "solid"
 ) -> tuple[list[Figure], list[Figure]]:
@@ -216,17 +213,24 @@ def _drawn(
     return shade, [line(steps, [v.estimate for v in values], name, colour, markers=True, dash=dash)]
 
 
-def _shares(results: Mapping[str, EmergenceResult]) -> Figure:
+def _shares(results: Mapping[str, EmergenceResult]) -> list[Panel]:
+    """The rates of one run in one figure; of several, one figure a rate."""
+    if len(results) > 1:
+        titles = {"accuracy": "Accuracy", "reflecting": "Reflection", "corrected": "Correction"}
+        captions = {
+            "accuracy": "Share of responses that are right; shaded: 95 %.",
+            "reflecting": "Share of responses with a cue; shaded: 95 %.",
+            "corrected": "Share of wrong first answers that become right; shaded: 95 %.",
+        }
+        return [Panel(titles[key], captions[key], _one(results, key, "share (fraction)")) for key in titles]
+    (result,) = results.values()
     bands: list[Figure] = []
     lines: list[Figure] = []
-    single = len(results) == 1
-    for (run, result), colour in zip(results.items(), _cycled(len(results)), strict=True):
-        for key, dash in (("accuracy", "solid"), ("reflecting", "dash"), ("corrected", "dot")):
-            own = {"accuracy": "@blue", "reflecting": "@orange", "corrected": "@green"}[key] if single else colour
-            name = NAMES[key] if single else f"{run}: {NAMES[key]}"
-            shade, curve = _drawn(result.steps, result.measures[key], name, own, dash=dash)
-            bands, lines = bands + shade, lines + curve
-    return figure([*bands, *lines], "training step", "share of responses (fraction)", {}, {"rangemode": "tozero"})
+    for key, colour, dash in RATES_DRAWN:
+        shade, curve = _drawn(result.steps, result.measures[key], NAMES[key], colour, dash=dash)
+        bands, lines = bands + shade, lines + curve
+    drawn = figure([*bands, *lines], "training step", "share of responses (fraction)", {}, {"rangemode": "tozero"})
+    return [Panel("Accuracy and reflection", "Share of responses; shaded: 95 %.", drawn)]
 
 
 def _courses(result: EmergenceResult) -> Figure:
@@ -316,10 +320,6 @@ def str_of(value: Interval) -> str:
 
 def span(when: Interval) -> str:
     return f"{show_number(when.low)} and {show_number(when.high)}" if math.isfinite(when.low) else "–"
-
-
-def percent(value: float) -> str:
-    return f"{value:.1%}" if math.isfinite(value) else "–"
 
 
 def p_cell(value: float) -> str:
