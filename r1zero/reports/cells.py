@@ -1,9 +1,10 @@
-"""How an interval is written in a cell or a sentence."""
+"""How an interval is written in a cell or a sentence, and the line it is read against."""
 
 from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 from r1zero.analysis.statistics import Interval
 
@@ -35,3 +36,9 @@ def negated(interval: Interval) -> Interval:
     '.20 [.10, .30]'
     """
     return Interval(-interval.estimate, -interval.high, -interval.low)
+
+
+def upright(x: float) -> dict[str, Any]:
+    """A vertical line of a figure at x: what "no difference" would be."""
+    stroke = {"color": "@muted", "width": 1.5}
+    return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": stroke}

@@ -9,7 +9,7 @@ from typing import Any
 from r1zero.analysis.difficulty import NEEDED, UNITS, DifficultyResult, LengthContrast, LevelRow
 from r1zero.analysis.statistics import Interval
 from r1zero.records import OUTCOMES
-from r1zero.reports.cells import shown
+from r1zero.reports.cells import shown, upright
 from r1zero.reports.dots import dots, short_name
 from r1zero.reports.sections import Panel, Section, TextTable
 from r1zero.reports.traces import HEIGHT, Figure
@@ -53,7 +53,8 @@ def findings(result: DifficultyResult, who: str = "") -> list[str]:
 
 def _slope(rows: Sequence[LevelRow]) -> str:
     easy, hard = rows[0], rows[-1]
-    text = f"{easy.shares['correct']} are right at {easy.difficulty}, {hard.shares['correct']} at {hard.difficulty}"
+    first, last = (name if name.startswith("level") else f"the {name}" for name in (easy.difficulty, hard.difficulty))
+    text = f"{easy.shares['correct']} are right at {first}, {hard.shares['correct']} at {last}"
     lost = {o: hard.shares[o].estimate - easy.shares[o].estimate for o in OUTCOMES if o != "correct"}
     gained = max(lost, key=lambda o: lost[o])
     under = f"Under {easy.template}, " if easy.template else ""
@@ -160,6 +161,7 @@ def _panels(results: Mapping[str, DifficultyResult], many: bool) -> list[Panel]:
     ratios = _ratios(results)
     if ratios:
         drawn = dots(list(ratios), _by_kind(ratios), "length of wrong ÷ length of right", x_axis=_ratio_axis(ratios))
+        drawn["layout"]["shapes"] = [upright(1.0)]
         caption = "Ratio of geometric means with 95 % intervals; 1 is no difference."
         panels.append(Panel("Are wrong responses longer?", caption, drawn))
     return panels
@@ -183,9 +185,9 @@ def draw_ledger(rows: Sequence[LevelRow]) -> Figure:
     ]
     layout = {
         "barmode": "stack",
-        "xaxis": {"title": {"text": "share of responses"}, "range": [0, 1], "tickformat": ".0%"},
+        "xaxis": {"title": {"text": "share of responses"}, "range": [0, 1.005], "tickformat": ".0%"},
         "yaxis": {"autorange": "reversed", "zeroline": False},
-        "height": max(HEIGHT - 60, 110 + 34 * len(rows)),
+        "height": max(HEIGHT, 110 + 34 * len(rows)),
         "hovermode": "closest",
         "bargap": 0.3,
     }
@@ -227,9 +229,6 @@ def _ratio_axis(ratios: Mapping[str, LengthContrast]) -> dict[str, Any]:
         "range": [-math.log10(reach), math.log10(reach)],
         "tickvals": ticks,
         "ticktext": [f"{tick:g}" for tick in ticks],
-        "zeroline": True,
-        "zerolinecolor": "@muted",
-        "zerolinewidth": 2,
     }
 
 

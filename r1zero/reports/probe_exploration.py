@@ -73,7 +73,8 @@ def _heat(best: Mapping[str, BestTemperature]) -> str:
         for one in best.values()
         if one.metric == "pass@1" or one.k > 1
     ]
-    text = f"from temperature {low:g} to {high:g} moves {', '.join(moves)}, on {first.choice.num_problems:,} problems"
+    asked = f"on {first.choice.num_problems:,} problems"
+    text = f"going from temperature {low:g} to {high:g} moves {', '.join(moves)}, {asked}"
     coverage, correct = best.get("pass@k"), best["pass@1"].heat.interval
     if coverage is None or coverage.k < 2:
         return text + "."
@@ -311,7 +312,13 @@ def _reliability(cell: Cell) -> Figure:
     }
     ideal = line([0, 1], [0, 1], "agreement = chance of being right", MUTED, width=1, dash="dash")
     x_axis = {"range": [-0.02, 1.04], "tickformat": ".0%", "zeroline": False}
-    return figure([ideal, dots], "share of the commonest answer", "share of problems right", x_axis, dict(SHARE))
+    return figure(
+        [ideal, dots],
+        "share of the commonest answer",
+        "share of problems right",
+        x_axis,
+        SHARE | {"range": [-0.02, 1.06]},
+    )
 
 
 def _notes(results: Mapping[str, ExplorationResult]) -> list[str]:

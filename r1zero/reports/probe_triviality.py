@@ -70,6 +70,8 @@ def _alike(one: ThinkingTexts) -> str:
     closer = f"thinking about one question shares {fine(excess.interval)} more ({show_p(excess.p_value)})"
     if excess.interval.low > 0:
         return f"{text}; {closer}: it is about its question."
+    if excess.interval.high < 0:
+        return f"{text}; thinking about one question shares no more than that ({fine(excess.interval)})."
     return f"{text}; that thinking about one question shares more cannot be told ({fine(excess.interval)})."
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from r1zero.analysis.auroc import Separation
 from r1zero.analysis.statistics import Interval
 from r1zero.analysis.uncertainty import LENGTH, Predictor, UncertaintyResult
-from r1zero.reports.cells import shown
+from r1zero.reports.cells import shown, upright
 from r1zero.reports.dots import dots
 from r1zero.reports.sections import Panel, Section, TextTable
 
@@ -140,10 +140,7 @@ def _panels(results: Mapping[str, UncertaintyResult], many: bool) -> list[Panel]
             "same question": {row: one.within.auroc for row, one in rows.items() if one.within.num_clusters > 1},
         }
         drawn = dots(list(rows), series, "AUROC: right above wrong", x_axis={"range": [-0.02, 1.02]})
-        drawn["layout"]["shapes"] = [
-            {"type": "line", "x0": 0.5, "x1": 0.5, "yref": "paper", "y0": 0, "y1": 1, "layer": "below",
-             "line": {"color": "@muted", "width": 1.5}}
-        ]  # fmt: skip
+        drawn["layout"]["shapes"] = [upright(0.5)]
         caption = "Left of the line right responses have less of it; 95 % intervals clustered by problem."
         panels.append(Panel("What tells right from wrong" + (f": {name}" if many else ""), caption, drawn))
     return panels
