@@ -58,7 +58,9 @@ def _slope(rows: Sequence[LevelRow]) -> str:
     lost = {o: hard.shares[o].estimate - easy.shares[o].estimate for o in OUTCOMES if o != "correct"}
     gained = max(lost, key=lambda o: lost[o])
     under = f"Under {easy.template}, " if easy.template else ""
-    if lost[gained] > 0:
+    if easy.shares["correct"].overlaps(hard.shares["correct"]):
+        text += ", with overlapping intervals"
+    elif lost[gained] > 0:
         text += f"; most of what is lost becomes {gained} ({easy.shares[gained]} to {hard.shares[gained]})"
     return f"{under}{text}."
 
@@ -223,7 +225,8 @@ def _ratio_axis(ratios: Mapping[str, LengthContrast]) -> dict[str, Any]:
         if math.isfinite(bound) and bound > 0
     ]
     reach = max([1.3, *(max(bound, 1 / bound) for bound in bounds)]) * 1.08
-    ticks = [tick for tick in (0.125, 0.25, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 4, 8) if 1 / reach <= tick <= reach]
+    wide = (0.125, 0.25, 0.5, 1, 2, 4, 8)
+    ticks = [tick for tick in (wide if reach > 1.7 else (0.67, 0.8, 1, 1.25, 1.5)) if 1 / reach <= tick <= reach]
     return {
         "type": "log",
         "range": [-math.log10(reach), math.log10(reach)],

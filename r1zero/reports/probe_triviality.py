@@ -80,10 +80,10 @@ def needs(result: ThinkingResult, who: str = "") -> list[str]:
     if not result.responses:
         return [f"{who}No response had thinking that could be deleted or swapped."]
     accuracy = {one.arm: one.accuracy for one in result.arms}
-    effects = {effect.contrast.name: effect for effect in result.effects}
+    effects = {(effect.contrast.arm, effect.contrast.against): effect for effect in result.effects}
     shares = ", ".join(f"{accuracy[arm]} after {name}" for arm, name in WORDS.items() if arm in accuracy)
     said = [f"{who}Of {result.responses:,} answers given anew, {shares} are right."]
-    own = effects.get("own - deleted")
+    own = effects.get(("own", "deleted"))
     if own is not None:
         drop, p_value = own.accuracy, own.p_holm if math.isfinite(own.p_holm) else own.p_value
         if drop.low > 0:
@@ -118,7 +118,7 @@ def _arms(tried: Mapping[str, ThinkingResult], many: bool) -> TextTable:
 
 def _effects(tried: Mapping[str, ThinkingResult], many: bool) -> TextTable:
     rows = [
-        (*((name,) if many else ()), one.contrast.name.replace(" - ", " − "), str(one.accuracy), show_p(one.p_value),
+        (*((name,) if many else ()), one.contrast.name, str(one.accuracy), show_p(one.p_value),
          show_p(one.p_holm), f"{one.prefixes:,}", f"{one.problems:,}")
         for name, result in tried.items()
         for one in result.effects

@@ -60,6 +60,16 @@ def test_wrong_responses_twice_as_long_on_the_same_question_are_said_to_be(facts
     assert any("other half of the responses" in note for note in section.notes)
 
 
+def test_what_harder_questions_lose_is_said_only_where_they_lose_it(facts):
+    levels = facts.filter(temperature=0.2).with_columns(level=pl.col("correct").cast(pl.Float64) * -4 + 5)
+    said = told(probe_difficulty.section({"m": difficulty(levels)}))
+    assert (
+        "1.00 [.84, 1.00] are right at level 1, .00 [.00, .16] at level 5; most of what is lost becomes wrong" in said
+    )
+    mixed = facts.with_columns(level=pl.col("problem_id").str.slice(1).cast(pl.Float64) // 20)
+    assert "with overlapping intervals." in told(probe_difficulty.section({"m": difficulty(mixed)}))
+
+
 def test_difference_in_length_seen_on_too_few_problems_is_not_told(facts):
     few = facts.filter(pl.col("problem_id") < "p003")
     assert "3 problems have both, 5 are needed" in told(probe_difficulty.section({"m": difficulty(few)}))
