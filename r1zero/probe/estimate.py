@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1zero.config import ProbeConfig
+from r1zero.probe import interventions, thinking
 from r1zero.probe.asking import Loaded, load
 from r1zero.probe.design import Design, make_design, plan_of
 from r1zero.probe.targets import Target, find_checkpoints
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 
 SAMPLED = 64  # responses measured under each template, at most
 PATIENCE = 20.0  # seconds after which a template's sample is broken off
-ARMS = 4.0  # continuations of a cut response: kept, banned, filler and forced; placebo and inserted places come beside
-PLACES = 3.0  # cue, placebo, inserted: prefixes of each kind
-REMAINING = 0.5  # share of a response that is left to write behind the middle of it
+REMAINING = 0.5  # share of a response that is written behind the place where it was broken off
+ANSWER = 0.2  # share of a response that is its answer
 
 
 @dataclass(frozen=True)
@@ -201,15 +201,16 @@ def measure(model: Loaded, prompts: list[Prompt], design: Design, template: str,
 
 
 def further(config: ProbeConfig, length: float, speed: float) -> list[PartEstimate]:
-    """Interventions: so many continuations of half a response each, and one answer an arm of the thinking test."""
+    """Interventions: so many continuations of half a response each in every arm, and answers after other thinking."""
     parts = []
     if config.causal.prefixes:
-        count = round(PLACES * ARMS * config.causal.prefixes * config.causal.continuations)
+        count = len(interventions.ARMS) * config.causal.prefixes * config.causal.continuations  # at most
         tokens = count * REMAINING * length
         parts.append(PartEstimate("interventions at a cue", count, tokens, tokens / speed))
     if config.thinking:
-        tokens = 3 * config.thinking * 0.2 * length  # an answer is the short end of a response
-        parts.append(PartEstimate("other thinking", 3 * config.thinking, tokens, tokens / speed))
+        count = len(thinking.ARMS) * config.thinking
+        tokens = count * ANSWER * length
+        parts.append(PartEstimate("answers after other thinking", count, tokens, tokens / speed))
     return parts
 
 
