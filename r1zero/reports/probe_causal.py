@@ -111,7 +111,7 @@ def _at_cue(result: CausalResult, at: Mapping[tuple[str, str], Effect]) -> list[
         alike = rest.accuracy.low <= 0 <= rest.accuracy.high
         meaning = "that says nothing of the cue" if alike else f"{rest.accuracy} is left for the cue ({_p(rest)})"
         said.append(
-            f"Neutral words in the cue's place cost {filler.accuracy}, and {filled.accuracy} at a placebo place: {meaning}."
+            f"Neutral words in the cue's place cost {filler.accuracy}, at a placebo place {filled.accuracy}: {meaning}."
         )
     answer = at["cue", "answer"]
     if answer.prefixes:
