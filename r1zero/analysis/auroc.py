@@ -59,7 +59,9 @@ def separation(
     if num_pairs == 0:
         return Separation(NOTHING, 0, 0, 0)
     theta = float(won[is_right].sum() / num_pairs)
-    inner_won, inner_met = _encounters(values, is_right, _pair_up(stratum, cluster))
+    own = _pair_up(stratum, cluster)
+    alone = np.unique(own).size == np.unique(stratum).size  # each stratum is of one cluster, as within questions
+    inner_won, inner_met = (won, met) if alone else _encounters(values, is_right, own)
     surplus = (won - theta * met) - np.where(is_right, inner_won - theta * inner_met, 0.0)  # own pairs count once
     part = met > 0
     _, index = np.unique(cluster[part], return_inverse=True)
