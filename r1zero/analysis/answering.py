@@ -93,7 +93,8 @@ def _agreement(facts: pl.DataFrame, seed: int) -> Concord | None:
     known = facts.select(cluster(), "answered", "judge_answers").drop_nulls()
     if not known.height:
         return None
-    rule, judge, clusters = (known[name].to_numpy() for name in ("answered", "judge_answers", "cluster"))
+    rule, judge = known["answered"].to_numpy(), known["judge_answers"].to_numpy()
+    clusters = known["cluster"].rank("dense").to_numpy()
     return concord(rule, judge, clusters, ("rule", "judge"), seed=seed)
 
 

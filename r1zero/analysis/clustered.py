@@ -39,7 +39,11 @@ def share(facts: pl.DataFrame, verdict: pl.Expr) -> Interval:
     Where it holds of none or of all, how alike the responses to a problem are is not known: the bounds are then the
     exact ones for as many trials as there are problems, which holds however alike they are.
     """
-    problems = per_problem(facts, verdict)
+    return share_of(per_problem(facts, verdict))
+
+
+def share_of(problems: pl.DataFrame) -> Interval:
+    """`share` of what `per_problem` counted."""
     sums, counts = problems["sum"].to_numpy(), problems["count"].to_numpy()
     if 0 < sums.sum() < counts.sum():
         return accuracy_interval(sums, counts)

@@ -7,6 +7,7 @@ the model does: the share of responses stands beside it, and the expected share 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,14 +15,15 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.clustered import any_of, cluster, per_problem, rate, share
+from r1zero.analysis.clustered import any_of, cluster, per_problem, share_of
 from r1zero.analysis.kappa import Concord, concord
 from r1zero.analysis.latent import LatentClasses, latent_classes
 from r1zero.analysis.reflection import POOLS, CuePool
 from r1zero.analysis.screening import Screening, screening
-from r1zero.analysis.statistics import Interval, exact_interval
+from r1zero.analysis.statistics import Interval, bootstrap_bounds, exact_interval
 
 REFLECTS = 2  # the judge's category
+NO_BOUNDS = (math.nan, math.nan)
 COMMON_N = 8  # responses a question, at which shares of questions are compared
 
 
@@ -126,7 +128,7 @@ def detector_row(
         int(found.sum()),
         hits,
         (fewest, most),
-        share(facts, verdict),
+        share_of(problems),
         exact_interval(hits, int(samples.size)),
         at,
         any_of(found, samples, at),
@@ -146,23 +148,27 @@ def _parts(facts: pl.DataFrame, columns: dict[str, pl.Expr], by: str) -> Iterato
 
 
 def _keywords(facts: pl.DataFrame, pool: CuePool, seed: int) -> Iterator[KeywordRow]:
-    cues = pl.col("keywords").list.explode(keep_nulls=False, empty_as_null=False)
-    counted = facts.select("keywords").drop_nulls().select(cues.alias("cue"))["cue"].value_counts()
-    found = sorted(counted.iter_rows(), key=lambda row: (-row[1], row[0]))
-    temperatures = facts["temperature"].drop_nulls().unique().sort().to_list()
-    for place, count in found:
-        occurrences = pl.col("keywords").list.count_matches(place)
-        by_temperature = facts.group_by("temperature").agg(
-            occurrences.sum().alias("count"), pl.len().alias("responses")
+    known = facts.select(cluster(), "temperature", "keywords").drop_nulls("keywords")
+    problems = known.group_by("cluster", maintain_order=True).len("size").with_row_index("place")
+    sizes, heats = problems["size"].to_numpy().astype(float), known.group_by("temperature").len("size")
+    occurrences = known.explode("keywords", empty_as_null=False, keep_nulls=False).rename({"keywords": "cue"})
+    by_problem = occurrences.group_by("cluster", "cue").len().join(problems.select("cluster", "place"), on="cluster")
+    by_heat = {(cue, heat): num for cue, heat, num in occurrences.group_by("cue", "temperature").len().iter_rows()}
+    temperatures = [(heat, size) for heat, size in heats.drop_nulls().sort("temperature").iter_rows()]
+    total = occurrences["cue"].value_counts().iter_rows()
+    for cue, count in sorted(total, key=lambda row: (-row[1], row[0])):
+        own = by_problem.filter(pl.col("cue") == cue)
+        sums = np.bincount(own["place"], weights=own["len"], minlength=sizes.size)
+        low, high = (
+            bootstrap_bounds(sums, sizes, seed=seed, resamples=1000, level=0.95) if sizes.size > 1 else NO_BOUNDS
         )
-        table = {one: (count, total) for one, count, total in by_temperature.iter_rows()}
-        per = rate(facts, occurrences, seed=seed)
-        cue = pool.cues[place] if place < len(pool.cues) else f"cue {place}"
         yield KeywordRow(
-            cue,
+            pool.cues[cue] if cue < len(pool.cues) else f"cue {cue}",
             count,
-            Interval(1000 * per.estimate, 1000 * per.low, 1000 * per.high),
-            tuple((t, int(table[t][0] or 0), 1000 * (table[t][0] or 0) / table[t][1]) for t in temperatures),
+            Interval(1000 * count / sizes.sum(), 1000 * low, 1000 * high),
+            tuple(
+                (heat, by_heat.get((cue, heat), 0), 1000 * by_heat.get((cue, heat), 0) / n) for heat, n in temperatures
+            ),
         )
 
 
@@ -177,7 +183,7 @@ def _agreement(facts: pl.DataFrame, columns: dict[str, pl.Expr], seed: int) -> I
     for first, second in combinations(names, 2):
         pair = known.select("cluster", first, second).drop_nulls()
         if pair.height:
-            clusters = pair["cluster"].to_numpy()
+            clusters = pair["cluster"].rank("dense").to_numpy()
             yield concord(pair[first].to_numpy(), pair[second].to_numpy(), clusters, (first, second), seed=seed)
 
 
@@ -213,7 +219,7 @@ def _latent(facts: pl.DataFrame, pool: CuePool, seed: int) -> LatentClasses:
     ).drop_nulls(list(detectors))
     verdicts = known.select(*detectors).to_numpy()
     populations = known["temperature"].fill_null("unknown").to_numpy() if len(detectors) == 2 else None
-    clusters = known["cluster"].to_numpy()
+    clusters = known["cluster"].rank("dense").to_numpy()
     return latent_classes(
         list(detectors), np.asarray(verdicts, bool), populations_N=populations, clusters_N=clusters, seed=seed
     )

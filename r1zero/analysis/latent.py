@@ -84,7 +84,8 @@ def latent_classes(
 
 
 def _index(values: Sequence[object] | np.ndarray) -> np.ndarray:
-    return np.unique(np.asarray(values).astype(str), return_inverse=True)[1]
+    array = np.asarray(values)
+    return np.unique(array if array.dtype.kind in "iu" else array.astype(str), return_inverse=True)[1]
 
 
 def _tables(x: np.ndarray, groups: np.ndarray, clusters: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 
 import polars as pl
@@ -95,3 +97,8 @@ def test_a_row_of_dots_is_centred_where_one_stands_alone_and_spread_where_severa
 def test_small_shares_keep_their_digits():
     assert percent(Interval(0.0004, 0.0001, 0.002)) == "0.04 % [0.01, 0.20]"
     assert percent(NOTHING) == "–"
+
+
+@pytest.mark.parametrize("module", ["analysis.attempt", "analysis.kappa", "reports.probe_reflection", "cli.label"])
+def test_docstring_examples_hold(module):
+    assert doctest.testmod(importlib.import_module(f"r1zero.{module}")).failed == 0
