@@ -182,11 +182,12 @@ def probe_one(
     if target.stored:
         whole = read_run(target, config, split)
         return ends(whole), whole, []
-    from r1zero.probe.asking import follow
+    from r1zero.probe.asking import follow, total
     from r1zero.probe.targets import find_checkpoints
 
     whole, sweeps = follow(config, find_checkpoints(Path(target.path)), target.name, progress)
-    return ends(whole), whole, sweeps
+    asked = total(sweeps)
+    return ends(whole), whole, [asked] if asked else []
 
 
 def judged(subject: Subject, config: ProbeConfig, home: Path) -> Subject:

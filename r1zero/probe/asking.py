@@ -111,7 +111,7 @@ def follow(
     with locked(out):
         open_probe(out, config, plan, {"steps": steps}, provenance())
         policy, engine = first.policy, first.engine
-        for checkpoint in checkpoints:
+        for number, checkpoint in enumerate(checkpoints, start=1):
             part = at_step(plan, checkpoint.step)
             if is_answered(part, out):
                 continue
@@ -121,7 +121,9 @@ def follow(
                 policy = load_policy(checkpoint.path, config.device)
                 engine = build_engine(config.engine, policy)
             check_weights(out, checkpoint.name, weights_digest(policy.model))
-            sweeps.append(sweep(part, engine, design, config, out, checkpoint=checkpoint.name, watcher=watcher))
+            what = f"asking {checkpoint.name} ({number} of {len(checkpoints)})"
+            swept = sweep(part, engine, design, config, out, checkpoint=checkpoint.name, watcher=watcher, what=what)
+            sweeps.append(swept)
         watcher.begin("counting", 0)
         subject = replace(read_subject(name, [str(out)], config.pool), facts_of_asking=provenance())
     return subject, sweeps

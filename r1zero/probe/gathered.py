@@ -15,8 +15,12 @@ from r1zero.store import FOLDERS, Split, part_steps
 
 
 def read_all(target: Target, config: ProbeConfig) -> list[Subject]:
-    """One subject a model whose responses lie there, in the order of their first ones."""
-    whole = read_subject(target.name, [target.path], config.pool, split=_split(Path(target.path)))
+    """One subject a model whose responses lie there, in the order of their first ones.
+
+    Text files are imported first, into a directory beside the report.
+    """
+    source = imported(target, Path(config.out)) if is_text(Path(target.path)) else target.path
+    whole = read_subject(target.name, [source], config.pool, split=_split(Path(source)))
     models = whole.facts["model"].unique(maintain_order=True).to_list()
     if len(models) < 2:
         return [whole]
@@ -24,6 +28,27 @@ def read_all(target: Target, config: ProbeConfig) -> list[Subject]:
         replace(whole, name=f"{model}", model=str(model), facts=whole.facts.filter(pl.col("model").eq_missing(model)))
         for model in models
     ]
+
+
+def is_text(place: Path) -> bool:
+    """Whether it is a jsonl file, or a folder that holds those and no parquet."""
+    if place.is_dir():
+        return any(place.glob("[!.]*.jsonl")) and not any(place.glob("[!.]*.parquet")) and not is_run(place)
+    return place.suffix == ".jsonl"
+
+
+def is_run(place: Path) -> bool:
+    return any((place / name).exists() for name in (*FOLDERS.values(), "config.json"))
+
+
+def imported(target: Target, out: Path) -> str:
+    """The directory of the import of a target's files, as `r1zero import` makes it by default."""
+    from r1zero.importing import Choices, import_rollouts
+
+    place = out / "imported" / Path(target.path).resolve().stem
+    place.parent.mkdir(parents=True, exist_ok=True)
+    import_rollouts([Path(target.path)], place, Choices())
+    return str(place)
 
 
 def _split(place: Path) -> Split:

@@ -61,6 +61,7 @@ def sweep(
     *,
     checkpoint: str,
     watcher: Watcher | None = None,
+    what: str = "asking",
 ) -> Swept:
     """Ask every chunk of the plan that is not kept yet, and keep it.  The directory must be open."""
     kept = {chunk.index: part(out, chunk.index).exists() for chunk in plan.chunks}
@@ -68,7 +69,7 @@ def sweep(
     ways = {chunk.index: chunk.way for chunk in plan.chunks}
     there = sum(size for index, size in sizes.items() if kept[index])
     if watcher:
-        watcher.begin("asking", sum(sizes.values()), there)
+        watcher.begin(what, sum(sizes.values()), there)
 
     def keep(index: int, rollouts: list[Rollout]) -> None:
         way = ways[index]

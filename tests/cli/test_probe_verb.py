@@ -162,6 +162,22 @@ def test_a_run_is_followed_over_its_checkpoints_on_the_same_problems(r1zero, mod
     assert bare.code == 2 and "holds no weights after step 0" in bare.err and "--stored" in bare.err
 
 
+def test_a_jsonl_file_of_several_models_is_imported_and_they_stand_side_by_side(r1zero):
+    rows = [
+        {"id": f"q{n}", "model": model, "question": f"What is {n} + 1?", "gold": str(n + 1), "response": text}
+        for model, text in (("base", "Wait, \\boxed{3}"), ("tuned", "\\boxed{3}"))
+        for n in range(4)
+    ]
+    Path("mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = r1zero("probe", "mine.jsonl", "--json")
+    assert done.code == 0, done.err
+    assert [(row["name"], row["responses"]) for row in done.json["models"]] == [("base", 4), ("tuned", 4)]
+    assert read_rollouts("runs/probe-mine/imported/mine", split="eval").collect().height == 8
+    Path("mine.jsonl").write_text("no json\n")
+    broken = r1zero("probe", "mine.jsonl", "--out", "elsewhere")
+    assert broken.code == 2 and "mine.jsonl" in broken.err
+
+
 @pytest.mark.slow
 def test_a_killed_probe_continues_to_the_same_bytes(model_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
