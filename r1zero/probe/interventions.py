@@ -174,7 +174,7 @@ def summarize(
 
 
 def _balance(records: pl.DataFrame, kind: str) -> Balance:
-    places = records.filter(pl.col("kind") == kind).unique("prefix")
+    places = records.filter(pl.col("kind") == kind).unique("prefix", maintain_order=True)
     depth, entropy = (
         mean_interval(places[name].drop_nulls().cast(pl.Float64).drop_nans().to_numpy())
         for name in ("depth", "entropy")

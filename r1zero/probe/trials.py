@@ -125,6 +125,7 @@ def make_plan(
 
     arms = _Arms(policy, template, pool)
     cues = [Place(one, found.start, found.end, found.text) for one in reading if (found := first_cue(one.tokens, pool))]
+    inserted = _usual_cue(cues)
     trials = write("cue", ((place, arms.at(place)) for place in cues))
     kept = {trial.prefix.key for trial in trials}
     cues = [place for place in cues if place.prefix().key in kept]
@@ -136,7 +137,6 @@ def make_plan(
         if found >= 0
     ]
     trials += write("placebo", ((place, arms.at(place)) for place in placebos))
-    inserted = _usual_cue(cues)
     trials += [
         trial
         for kind, places in _insertions(reserve, starts, inserted, arms.encode, rng).items()
