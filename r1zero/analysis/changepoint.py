@@ -12,7 +12,7 @@ variance 1/4n whatever the rate (Anscombe 1948, Biometrika 35:246):
 
 A smooth course as wide as that holds straight lines, early and late bends, and saturation.  `sudden` is preferred when
 it fits better than the best smooth course by more than noise around that course makes it: the null distribution is a
-parametric bootstrap from it, with counts as overdispersed as the responses of one problem make them.
+parametric bootstrap from it, with noise as large and as persistent as that of the problems' own responses.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+from scipy import optimize, stats
 
 from r1zero.analysis.statistics import NOTHING, Interval
 
@@ -47,6 +48,7 @@ class Counts:
     hits_T: tuple[float, ...]
     trials_T: tuple[float, ...]
     dispersion: float = 1.0
+    persistence: float = 0.0  # correlation of the noise at neighbouring times, rho: of the same problems and numbers
 
     def effective(self) -> np.ndarray:
         """Independent trials that would vary as much.  [T]"""
@@ -72,25 +74,51 @@ class ChangePoint:
     sudden_T: tuple[float, ...]  # rates of the best jump
 
 
-def dispersion(hits_TP: np.ndarray, trials_TP: np.ndarray) -> float:
-    """How much more a rate varies from time to time than independent trials, from problems asked each time.  [T, P]
+@dataclass(frozen=True)
+class Noise:
+    """How a rate varies from time to time beside its course."""
 
-    The interaction of problem and time is left over when each problem's own mean and each time's mean are taken off:
+    dispersion: float  # variance over that of independent trials
+    persistence: float  # correlation of neighbouring times
 
-        sum over t, p of (x_tp - x_t. - x_.p + x_..)² / ((T - 1)(P - 1))   over   mean of x_t.(1 - x_t.) / n
 
-    x_tp being shares of n responses.  What makes a problem always easy is no noise of a comparison between times.  With
-    a single problem, or none that vary, it is 1.
+def noise(hits_TP: np.ndarray, trials_TP: np.ndarray) -> Noise:
+    """The noise of a rate measured at the same problems each time.  [T, P]
+
+    What is left of the shares x_tp when each problem's mean and each time's mean are taken off is noise of a comparison
+    between times; what makes a problem always easy is none.  It is taken for AR(1), variance s² and correlation rho^d
+    at distance d: successive checkpoints asked with the same random numbers answer alike.  Its differences between
+    neighbouring times and its variance around each problem's mean,
+
+        d = s² (1 - rho)        c = s² (1 - mean of rho^|i-j|),
+
+    give rho and s².  The dispersion is s² over the mean of x_t.(1 - x_t.) / n.  Too little to tell is (1, 0).
     """
     shares = hits_TP / trials_TP
     num_times, num_problems = shares.shape
-    if num_times < 2 or num_problems < 2:
-        return 1.0
+    if num_times < 3 or num_problems < 2:
+        return Noise(1.0, 0.0)
     rest = shares - shares.mean(1, keepdims=True) - shares.mean(0, keepdims=True) + shares.mean()
-    found = float((rest**2).sum()) / ((num_times - 1) * (num_problems - 1))
+    around = float((rest**2).sum()) / (num_times * (num_problems - 1))
+    between = float((np.diff(rest, axis=0) ** 2).sum()) / (2 * (num_times - 1) * (num_problems - 1))
     rates = shares.mean(1)
     expected = float(np.mean(rates * (1 - rates) * (1 / trials_TP).mean(1)))
-    return max(0.1, found / expected) if expected > 0 and found > 0 else 1.0
+    if not (around > 0 and between > 0 and expected > 0):
+        return Noise(1.0, 0.0)
+    rho = _persistence(between / around, num_times)
+    return Noise(max(0.1, between / (1 - rho) / expected), rho)
+
+
+def _persistence(ratio: float, num_times: int) -> float:
+    """The rho at which d / c is the ratio; between 0 and .98, where d / c falls."""
+    distances = np.abs(np.subtract.outer(np.arange(num_times), np.arange(num_times)))
+
+    def surplus(rho: float) -> float:
+        return (1 - rho) / (1 - float((rho**distances).mean())) - ratio
+
+    if surplus(0.0) <= 0:
+        return 0.0
+    return 0.98 if surplus(0.98) >= 0 else float(optimize.brentq(surplus, 0.0, 0.98))
 
 
 def change_point(counts: Counts, *, seed: int = 0, resamples: int = RESAMPLES) -> ChangePoint:
@@ -111,7 +139,8 @@ def change_point(counts: Counts, *, seed: int = 0, resamples: int = RESAMPLES) -
     fits = Fits(family, 4 * effective)
     deviance = {kind: fits.best(y, kind) for kind in PARAMETERS}
     rng = np.random.default_rng(seed)
-    under = {kind: fits.draws(fits.course(y, kind), effective, resamples, rng) for kind in PARAMETERS}
+    rho = counts.persistence
+    under = {kind: draws(fits.course(y, kind), effective, rho, resamples, rng) for kind in PARAMETERS}
 
     def p_value(null: str, other: Sequence[str]) -> float:
         gain = deviance[null] - min(deviance[kind] for kind in other)
@@ -213,15 +242,6 @@ class Fits:
         basis = self.bases[kind][self.place(y_T, kind)]
         return y_T @ self.weights_T / self.total + basis @ self._centred(y_T[None])[0] * basis / self.root_T
 
-    def draws(self, course_T: np.ndarray, effective_T: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Angles of counts drawn around a course.  [R, T]
-
-        Binomial counts of the effective numbers of trials, rounded; a dispersion so found keeps their variance.
-        """
-        trials = np.maximum(1, np.round(effective_T)).astype(int)
-        hits = rng.binomial(trials, rate(course_T), (count, trials.size))
-        return angle(hits, trials)
-
     def range_of_jump(self, y_T: np.ndarray, drawn_RT: np.ndarray) -> tuple[int, int]:
         """The first and last place of the jump that fit nearly as well as the best one.
 
@@ -234,3 +254,21 @@ class Fits:
         own = self.deviances(y_T[None], "sudden")[0]
         near = np.flatnonzero(own - own.min() <= allowed + 1e-9)
         return int(near[0]), int(near[-1])
+
+
+def draws(
+    course_T: np.ndarray, effective_T: np.ndarray, persistence: float, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Angles of counts drawn around a course.  [R, T]
+
+    Binomial counts of the effective numbers of trials, rounded, which keeps a dispersion's variance; with persistence
+    through a Gaussian copula: neighbouring times' normal scores correlate so.
+    """
+    trials = np.maximum(1, np.round(effective_T)).astype(int)
+    rates = rate(course_T)
+    if persistence == 0:
+        return angle(rng.binomial(trials, rates, (count, trials.size)), trials)
+    scores = rng.normal(size=(count, trials.size))
+    for t in range(1, trials.size):
+        scores[:, t] = persistence * scores[:, t - 1] + math.sqrt(1 - persistence**2) * scores[:, t]
+    return angle(stats.binom.ppf(stats.norm.cdf(scores), trials, rates), trials)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.changepoint import ChangePoint, Counts, change_point, dispersion
+from r1zero.analysis.changepoint import ChangePoint, Counts, Noise, change_point, noise
 from r1zero.analysis.clustered import cluster, rate, share
 from r1zero.analysis.statistics import Interval, exact_interval, holm
 from r1zero.records import OUTCOMES
@@ -42,7 +42,8 @@ class EmergenceResult:
     steps: tuple[float, ...]  # T; the mean of the steps where several are pooled
     measures: Mapping[str, tuple[Interval, ...]]  # keys of SHARES and RATES; NaN where unknown
     changes: Mapping[str, ChangePoint]  # keys of TESTED
-    p_sudden: Mapping[str, float]  # against every smooth course, corrected over TESTED (Holm)
+    p_change: Mapping[str, float]  # against a constant rate, corrected over TESTED (Holm)
+    p_sudden: Mapping[str, float]  # against every smooth course, corrected alike
     responses: tuple[int, ...]  # at each step
     problems: int  # distinct ones over all steps
     frozen: bool  # whether every step answered the same problems
@@ -65,6 +66,7 @@ def emergence(facts: pl.DataFrame, *, seed: int = 0) -> EmergenceResult:
         steps=tuple(float(part["time"][0]) for part in by_step),
         measures=measures,
         changes=changes,
+        p_change=dict(zip(TESTED, holm([changes[name].p_change for name in TESTED]), strict=True)),
         p_sudden=dict(zip(TESTED, holm([changes[name].p_sudden for name in TESTED]), strict=True)),
         responses=tuple(part.height for part in by_step),
         problems=rows["problem_id"].n_unique() if rows.height else 0,
@@ -100,17 +102,17 @@ def _counts(rows: pl.DataFrame, verdict: pl.Expr) -> Counts:
     )
     totals = cells.group_by("time", maintain_order=True).agg(pl.col("hits").sum(), pl.col("trials").sum())
     times = tuple(totals["time"].to_list())
-    return Counts(times, tuple(totals["hits"].to_list()), tuple(totals["trials"].to_list()), _dispersion(cells))
+    found = _noise(cells)
+    hits, trials = tuple(totals["hits"].to_list()), tuple(totals["trials"].to_list())
+    return Counts(times, hits, trials, found.dispersion, found.persistence)
 
 
-def _dispersion(cells: pl.DataFrame) -> float:
-    """Of problems asked every time the interaction with time; of others what problems vary by within a time."""
+def _noise(cells: pl.DataFrame) -> Noise:
+    """Of problems asked every time what varies with time; of others what problems vary by within a time."""
     times, problems = cells["time"].n_unique(), cells["cluster"].n_unique()
     if cells.height and cells.height == times * problems:
-        shape = (times, problems)
-        return dispersion(
-            cells["hits"].to_numpy().reshape(shape), cells["trials"].to_numpy().reshape(shape).astype(float)
-        )
+        hits, trials = (cells[name].to_numpy().reshape(times, problems).astype(float) for name in ("hits", "trials"))
+        return noise(hits, trials)
     found, expected = 0.0, 0.0
     for _, part in cells.group_by("time"):
         hits, trials = part["hits"].to_numpy(), part["trials"].to_numpy().astype(float)
@@ -118,7 +120,7 @@ def _dispersion(cells: pl.DataFrame) -> float:
             mean = hits.sum() / trials.sum()
             found += float(((hits - mean * trials) ** 2).sum()) * trials.size / (trials.size - 1)
             expected += mean * (1 - mean) * float(trials.sum())
-    return max(1.0, found / expected) if expected > 0 else 1.0
+    return Noise(max(1.0, found / expected) if expected > 0 else 1.0, 0.0)
 
 
 def _first(by_step: list[pl.DataFrame]) -> tuple[int, int]:

@@ -186,8 +186,8 @@ def probe_one(
     from r1zero.probe.targets import find_checkpoints
 
     whole, sweeps = follow(config, find_checkpoints(Path(target.path)), target.name, progress)
-    asked = total(sweeps)
-    return ends(whole), whole, [asked] if asked else []
+    in_all = total(sweeps)
+    return ends(whole), whole, [in_all] if in_all else []
 
 
 def judged(subject: Subject, config: ProbeConfig, home: Path) -> Subject:

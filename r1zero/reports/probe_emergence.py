@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from r1zero.analysis.changepoint import FEWEST, LEVEL, ChangePoint
+from r1zero.analysis.changepoint import FEWEST, LEVEL
 from r1zero.analysis.emergence import TESTED, EmergenceResult
 from r1zero.analysis.statistics import Interval, short
 from r1zero.records import OUTCOMES
@@ -25,7 +25,7 @@ SENTENCES = {
     "corrected": "The share of wrong first answers that become right",
     "accuracy": "Accuracy",
 }
-COLUMNS = ("accuracy", "reflecting", "corrected", "wrong", "unformatted", "truncated")
+RATES_SHOWN = ("accuracy", "reflecting", "corrected", "answered")
 RUN_COLOURS = ("@blue", "@orange", "@green", "@unformatted", "@truncated")
 RATES_DRAWN = (("accuracy", "@blue", "solid"), ("reflecting", "@orange", "dash"), ("corrected", "@green", "dot"))
 ROWS = 16  # of the table; a longer run shows every n-th step
@@ -44,7 +44,7 @@ def section(results: Mapping[str, EmergenceResult]) -> Section:
         title="Over training",
         question="What changed while it trained, and did anything come suddenly?",
         findings=findings,
-        tables=(steps_table(results, several), changes_table(results, several)),
+        tables=tuple(make(results, several) for make in (rates_table, changes_table, fits_table, lengths_table)),
         panels=tuple(panels(results)),
         notes=tuple(dict.fromkeys(note for result in results.values() for note in notes(result))),
     )
@@ -78,9 +78,9 @@ def course(name: str, result: EmergenceResult) -> str:
         )
     known = [value for value in values if math.isfinite(value.estimate)]
     went = f"from {known[0]} to {known[-1]}"
-    if change.verdict == "no change":
-        return f"{what} does not change beyond noise ({went}, {p_text(change.p_change)} for a constant rate)."
-    p_sudden = result.p_sudden[name]
+    p_change, p_sudden = result.p_change[name], result.p_sudden[name]
+    if p_change >= LEVEL:
+        return f"{what} does not change beyond noise ({went}, {p_text(p_change)} for a constant rate)."
     if p_sudden < LEVEL:
         return (
             f"{what} jumps between steps {span(change.when)}, from about {short(change.before)} to "
@@ -97,84 +97,121 @@ def course(name: str, result: EmergenceResult) -> str:
     )
 
 
-def steps_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTable:
+def rates_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTable:
+    """What was tested, step by step."""
     rows = []
     for name, result in results.items():
-        length = "tokens" if any(math.isfinite(one.estimate) for one in result.measures["tokens"]) else "chars"
         for at in shown(len(result.steps)):
-            measured = [str_of(result.measures[column][at]) for column in COLUMNS]
-            tokens, entropy = result.measures[length][at], result.measures["entropy"][at]
-            nats = f"{entropy:.2f}" if math.isfinite(entropy.estimate) else "–"
-            long = f"{tokens:,.0f}" if math.isfinite(tokens.estimate) else "–"
+            measured = [str_of(result.measures[column][at]) for column in RATES_SHOWN]
             step = show_number(result.steps[at])
-            rows.append((*((name,) if several else ()), step, str(result.responses[at]), *measured, long, nats))
-    units = "tokens" if length_is_tokens(results) else "characters"
+            rows.append((*((name,) if several else ()), step, f"{result.responses[at]:,}", *measured))
     return TextTable(
         key="steps",
-        title="every measure by step",
-        caption="Shares of responses, mean length, and the mean negative log-probability of sampled tokens (nats; at "
-        "temperature 1 an estimate of the entropy). 95 % intervals, clustered by problem. `corrected`: of responses "
-        "whose first stated answer is wrong, those whose last one is right.",
+        title="rates by step",
+        caption="Shares of responses with 95 % intervals, clustered by problem. `corrected`: of responses whose first "
+        "stated answer is wrong, those whose last one is right.",
+        columns=(*_first_column(several), "step", "responses", *(NAMES[column] for column in RATES_SHOWN)),
+        rows=tuple(rows),
+    )
+
+
+def lengths_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTable:
+    """Lengths, uncertainty and the outcomes that are not right, step by step."""
+    in_tokens, rows = length_is_tokens(results), []
+    for name, result in results.items():
+        for at in shown(len(result.steps)):
+            length, entropy = result.measures["tokens" if in_tokens else "chars"][at], result.measures["entropy"][at]
+            cells = [
+                f"{length:,.0f}" if math.isfinite(length.estimate) else "–",
+                f"{entropy:.2f}" if math.isfinite(entropy.estimate) else "–",
+                *(str_of(result.measures[column][at]) for column in ("wrong", "unformatted", "truncated")),
+            ]
+            rows.append((*((name,) if several else ()), show_number(result.steps[at]), *cells))
+    return TextTable(
+        key="lengths",
+        title="length, uncertainty and outcomes by step",
+        caption="Mean length of a response; mean negative log-probability of its sampled tokens (nats; at temperature "
+        "1 an estimate of the entropy); shares of outcomes that are not right. 95 % intervals, clustered by problem.",
         columns=(
-            *(("model",) if several else ()),
+            *_first_column(several),
             "step",
-            "responses",
-            *(NAMES[column] for column in COLUMNS),
-            units,
-            "nats",
+            "tokens" if in_tokens else "characters",
+            "nats a token",
+            "wrong",
+            "unformatted",
+            "truncated",
         ),
         rows=tuple(rows),
     )
 
 
 def changes_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTable:
+    """Verdicts with the p-values that they rest on."""
     rows = []
     for name, result in results.items():
         for tested in TESTED:
             change = result.changes[tested]
-            p_values = (change.p_change, change.p_gradual, change.p_sudden, result.p_sudden[tested])
-            rows.append(
-                (
-                    *((name,) if several else ()),
-                    NAMES[tested],
-                    verdict(change, result.p_sudden[tested]),
-                    *map(p_cell, p_values),
-                    *(
-                        f"{change.penalised[kind]:.1f}" if math.isfinite(change.penalised[kind]) else "–"
-                        for kind in KINDS
-                    ),
-                    span(change.when) if change.verdict not in ("cannot tell", "no change") else "–",
-                )
-            )
+            p_values = (result.p_change[tested], change.p_gradual, change.p_sudden, result.p_sudden[tested])
+            told = verdict(tested, result)
+            where = span(change.when) if told not in ("cannot tell", "no change") else "–"
+            rows.append((*((name,) if several else ()), NAMES[tested], told, *map(p_cell, p_values), where))
     return TextTable(
         key="changes",
         title="constant, smooth or sudden",
-        caption="p-values of three null hypotheses (the rate is constant; it jumps once; its course is smooth), the "
-        "last one also corrected over the rates tested, by a parametric bootstrap with the responses' own dispersion. "
-        "BIC: the smaller, the better. `jump`: the steps between which it lies, if it is one (95 %).",
+        caption="p-values of three null hypotheses: the rate is constant (corrected over the rates tested, Holm), it "
+        "jumps once and is constant otherwise, its course is smooth (as it is, and corrected). By a parametric "
+        "bootstrap with the responses' own noise. `jump`: the steps between which it lies, if it is one (95 %).",
         columns=(
-            *(("model",) if several else ()),
+            *_first_column(several),
             "rate",
             "verdict",
-            "p constant",
-            "p one jump",
+            "p const.",
+            "p jump",
             "p smooth",
-            "p smooth, corrected",
-            *(f"BIC {kind}" for kind in KINDS),
+            "corrected",
             "jump",
         ),
         rows=tuple(rows),
     )
 
 
+def fits_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTable:
+    """How well each kind of course fits."""
+    rows = [
+        (*((name,) if several else ()), NAMES[tested], *(number(change.penalised[kind]) for kind in KINDS))
+        for name, result in results.items()
+        for tested, change in result.changes.items()
+    ]
+    return TextTable(
+        key="fits",
+        title="penalised fit of each course",
+        caption="BIC: deviance + parameters × log(steps), of 1, 4 and 3 parameters; the smallest fits best.",
+        columns=(*_first_column(several), "rate", *KINDS),
+        rows=tuple(rows),
+    )
+
+
+def _first_column(several: bool) -> tuple[str, ...]:
+    return ("model",) if several else ()
+
+
+def number(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "–"
+
+
 KINDS = ("constant", "smooth", "sudden")
 
 
-def verdict(change: ChangePoint, p_sudden: float) -> str:
-    """The test's word, with the corrected p-value."""
-    if change.verdict != "sudden" or p_sudden < LEVEL:
+def verdict(name: str, result: EmergenceResult) -> str:
+    """The test's word, after the corrections."""
+    change = result.changes[name]
+    if change.verdict == "cannot tell":
         return change.verdict
-    return "either"
+    if result.p_change[name] >= LEVEL:
+        return "no change"
+    if result.p_sudden[name] < LEVEL:
+        return "sudden"
+    return "gradual" if change.p_gradual < LEVEL else "either"
 
 
 def panels(results: Mapping[str, EmergenceResult]) -> list[Panel]:

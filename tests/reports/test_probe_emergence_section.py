@@ -19,9 +19,20 @@ def result_of(hits, trials=100, p_sudden=None):
     change = change_point(Counts(steps, tuple(hits), (trials,) * len(hits)), resamples=300)
     rates = tuple(Interval(k / trials, k / trials - 0.02, k / trials + 0.02) for k in hits)
     measures = dict.fromkeys(SHARES, rates) | {name: (NOTHING,) * len(hits) for name in RATES}
+    changed = dict.fromkeys(TESTED, change.p_change)
     corrected = dict.fromkeys(TESTED, change.p_sudden if p_sudden is None else p_sudden)
     return EmergenceResult(
-        steps, measures, dict.fromkeys(TESTED, change), corrected, (trials,) * len(hits), 25, True, 1, (0, 100), NOTHING
+        steps,
+        measures,
+        dict.fromkeys(TESTED, change),
+        changed,
+        corrected,
+        (trials,) * len(hits),
+        25,
+        True,
+        1,
+        (0, 100),
+        NOTHING,
     )
 
 
