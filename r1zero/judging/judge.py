@@ -23,7 +23,8 @@ from r1zero.judging.parse import parse_verdict
 Question = tuple[int, str, str]  # digest, problem, response
 BOTH = ("answering", "reflection")
 SCHEMA = {"digest": pl.UInt64, "judge_answers": pl.Boolean, "judge_category": pl.Int8}
-DEAD = 10  # requests that fail one after the other, beyond those in flight, before no more are sent
+DEAD = 10  # failures in a row, beyond those in flight, before no more is asked
+NEVER = 2  # the same where nothing has succeeded yet: a wrong port is found out soon
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class _Run:
         self._verdicts: dict[int, dict[str, int | None]] = {}
         self._faults: Counter[str] = Counter()
         self._failed_in_a_row = 0
+        self._answered = False  # at least one request of this run
 
     async def all_of(self, questions: Iterable[Question], stop: threading.Event) -> Verdicts:
         """Everything judged; once `stop` is set, nothing more is asked."""
@@ -170,8 +172,9 @@ class _Run:
 
     async def _asked(self, endpoint: Client, text: str, instruction: Instruction) -> Kept | None:
         """A new reply, or None where there is none."""
-        if self._failed_in_a_row >= DEAD + self._config.concurrency:
-            self._faults[f"not asked, after {DEAD + self._config.concurrency} failures in a row"] += 1
+        limit = self._config.concurrency + (DEAD if self._answered else NEVER)
+        if self._failed_in_a_row >= limit:
+            self._faults[f"not asked, after {limit} failures in a row"] += 1
             await asyncio.sleep(0)
             return None
         try:
@@ -180,7 +183,7 @@ class _Run:
             self._failed_in_a_row += 1
             self._faults[str(error)] += 1
             return None
-        self._failed_in_a_row = 0
+        self._failed_in_a_row, self._answered = 0, True
         category = parse_verdict(reply.text, instruction.categories, finished=reply.finished)
         return Kept(reply.text, reply.finished, category, reply.tokens_in, reply.tokens_out)
 

@@ -132,16 +132,24 @@ def test_nobody_listening_is_a_failure_with_its_reason(endpoint, act):
     assert next(iter(verdicts.faults)).startswith("no connection, or one that broke (")
 
 
-def test_an_endpoint_that_is_down_is_soon_left_alone(endpoint, act):
+def test_an_endpoint_that_never_answers_is_left_alone_soon(endpoint, act):
     here = endpoint(lambda *_: act.status(503, "down"))
     verdicts = ask(here, [(i, "q", str(i)) for i in range(500)], retries=0, concurrency=4)
     assert verdicts.total == Counts(failed=500) and verdicts.frame["judge_answers"].null_count() == 500
-    assert 14 <= len(here.requests) <= 17  # ten in a row, and those in flight
-    assert "not asked, after 14 failures in a row" in verdicts.faults
+    assert 6 <= len(here.requests) <= 9  # four and two in a row, and those in flight
+    assert "not asked, after 6 failures in a row" in verdicts.faults
+
+
+def test_an_endpoint_that_goes_down_is_left_alone_after_ten_more(endpoint, act):
+    here = endpoint(first([act.verdict(1)] * 5, act.status(503, "down")))
+    verdicts = ask(here, [(i, "q", str(i)) for i in range(500)], retries=0, concurrency=1)
+    assert verdicts.total == Counts(asked=5, failed=495, tokens_in=500, tokens_out=100)
+    assert len(here.requests) == 5 + 11
+    assert verdicts.faults == {"not asked, after 11 failures in a row": 484, "503: down": 11}
 
 
 def test_failures_that_are_not_in_a_row_do_not_stop_anything(endpoint, act):
-    turn = itertools.cycle([act.status(503), act.verdict(1)])
+    turn = itertools.cycle([act.verdict(1), act.status(503)])
     here = endpoint(lambda *_: next(turn))
     verdicts = ask(here, [(i, "q", str(i)) for i in range(40)], retries=0)
     assert verdicts.total.failed == verdicts.total.asked == 20 and len(here.requests) == 40
