@@ -102,9 +102,10 @@ def _at_cue(result: CausalResult, at: Mapping[tuple[str, str], Effect]) -> list[
         f"{shown(banned.tokens, '+.0f')} tokens a response.{_blind(banned)}"
     ]
     if placebo.prefixes:
+        told = "" if left.accuracy.low > 0 or left.accuracy.high < 0 else ", which cannot be told from none"
         said.append(
             f"Banning cues where none stood changes the chance by {negated(placebo.accuracy)}, so "
-            f"{left.accuracy} is left for the cue itself ({_p(left)})."
+            f"{left.accuracy} is left for the cue itself ({_p(left)}){told}."
         )
     filler, filled, rest = (at[series, "filler"] for series in ("cue", "placebo", "corrected"))
     if filler.prefixes and filled.prefixes:
