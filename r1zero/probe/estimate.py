@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SAMPLED = 64  # responses measured under each template, at most
 PATIENCE = 20.0  # seconds after which a template's sample is broken off
-REMAINING = 0.5  # share of a response that is written behind the place where it was broken off
+REMAINING = 0.8  # share of a response that is written behind the place where it was broken off
 ANSWER = 0.2  # share of a response that is its answer
 
 
@@ -201,7 +201,7 @@ def measure(model: Loaded, prompts: list[Prompt], design: Design, template: str,
 
 
 def further(config: ProbeConfig, length: float, speed: float) -> list[PartEstimate]:
-    """Interventions: so many continuations of half a response each in every arm, and answers after other thinking."""
+    """Interventions: so many continuations in every arm, each most of a response long, and answers after other thinking."""
     parts = []
     if config.causal.prefixes:
         count = len(interventions.ARMS) * config.causal.prefixes * config.causal.continuations  # at most

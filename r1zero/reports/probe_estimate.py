@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from r1zero.probe.estimate import ProbeEstimate
-from r1zero.reports.console import print_table, show_time
+from r1zero.reports.console import print_table
 from r1zero.store import jsonable
 
 COLUMNS = ("template", "T", "problems", "samples", "responses", "prompt tokens", "tokens", "at most")
@@ -45,7 +45,7 @@ def print_estimate(estimate: ProbeEstimate, console: Console | None = None) -> N
             f"{part.name}: about {part.generations:,} generations, {part.tokens:,.0f} tokens, {show_time(part.seconds)}"
         )
     at_steps = f" at {steps} steps" if steps > 1 else ""
-    say(f"{estimate.generations:,} generations{at_steps}, about {show_time(estimate.seconds)} (hours:minutes:seconds)")
+    say(f"{estimate.generations:,} generations{at_steps}, about {duration(estimate.seconds)}")
     say(f"  {estimate.how}")
     if judge := estimate.judge:
         cost = f", at most {judge.cost:,.2f} at the prices given" if math.isfinite(judge.cost) else ""
@@ -54,6 +54,19 @@ def print_estimate(estimate: ProbeEstimate, console: Console | None = None) -> N
             f"judge: {judge.requests:,} requests, about {judge.tokens_in:,} prompt tokens and at most "
             f"{judge.tokens_out:,} reply tokens{cost}{least}"
         )
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that suits it.
+
+    >>> duration(42.4), duration(627), duration(40_000), duration(400_000)
+    ('42 seconds', '10 minutes', '11 hours', '4.6 days')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def as_object(estimate: ProbeEstimate) -> dict[str, Any]:
