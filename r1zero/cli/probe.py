@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from r1zero.cli.verb import Arguments, Option, Verb
 from r1zero.config import ProbeConfig, build, merge, nested, read_recipe
 
 if TYPE_CHECKING:
+    from r1zero.probe.measure import Findings
     from r1zero.probe.subject import Subject
     from r1zero.probe.sweep import Swept
     from r1zero.probe.targets import Target
@@ -46,12 +46,12 @@ def run(arguments: Arguments) -> int:
         return dry_run(targets, arguments)
     home = home_of(targets, arguments.overrides.get("out", ""))
     probed = probe(targets, arguments, home)
-    sections = sections_of(probed)
-    page = write(sections, targets, probed, home)
+    found = findings_of(probed)
+    page = write(found, targets, probed, home)
     if arguments.has("json"):
-        print(as_json(sections, targets, probed))
+        print(as_json(found, targets, probed))
     else:
-        show(sections, page)
+        show(found.sections, page)
     tell(probed.swept)
     return 0
 
@@ -221,31 +221,28 @@ def dry_run(targets: Sequence[Target], arguments: Arguments) -> int:
 # Showing
 
 
-def sections_of(probed: Probed) -> list[Section]:
+def findings_of(probed: Probed) -> Findings:
     """Every section of the report, and the one on emergence where a run was followed."""
     from r1zero.analysis.emergence import emergence
+    from r1zero.probe.measure import Findings, measure
     from r1zero.reports import probe_emergence
 
-    sections: list[Section] = []
-    if find_spec("r1zero.probe.measure"):
-        from r1zero.probe.measure import measure
-
-        sections += measure(probed.subjects, seed=probed.config.seed)
-    if probed.followed:
-        results = {name: emergence(whole.facts, seed=probed.config.seed) for name, whole in probed.followed.items()}
-        sections.insert(0, probe_emergence.section(results))
-    return sections
+    found = measure(probed.subjects, seed=probed.config.seed, pool=probed.config.pool)
+    if not probed.followed:
+        return found
+    results = {name: emergence(whole.facts, seed=probed.config.seed) for name, whole in probed.followed.items()}
+    return Findings({**found.numbers, "emergence": results}, (*found.sections, probe_emergence.section(results)))
 
 
-def write(sections: Sequence[Section], targets: Sequence[Target], probed: Probed, home: Path) -> Path:
+def write(found: Findings, targets: Sequence[Target], probed: Probed, home: Path) -> Path:
     """HOME/report.html and HOME/probe.json."""
     from r1zero.reports.probe import write_probe
     from r1zero.store import write_atomically
 
-    write_atomically(home / "probe.json", (as_json(sections, targets, probed) + "\n").encode())
+    write_atomically(home / "probe.json", (as_json(found, targets, probed) + "\n").encode())
     names = " · ".join(target.name for target in targets)
     return write_probe(
-        sections,
+        found.sections,
         home / "report.html",
         headline=f"Probe of {names}",
         kicker=kicker(probed),
@@ -277,19 +274,20 @@ def footnotes(probed: Probed) -> list[tuple[str, str]]:
     return rows
 
 
-def as_json(sections: Sequence[Section], targets: Sequence[Target], probed: Probed) -> str:
-    """What was found, without the figures: the same however often the probe was interrupted."""
+def as_json(found: Findings, targets: Sequence[Target], probed: Probed) -> str:
+    """What was found: sentences, tables and all numbers, the same however often the probe was interrupted."""
     from r1zero.store import jsonable
 
-    found = {
+    told = {
         "targets": [{"path": target.path, "kind": target.kind, "name": target.name} for target in targets],
         "models": [
             {"name": one.name, "responses": one.facts.height, "problems": one.facts["problem_id"].n_unique()}
             for one in probed.subjects
         ],
-        "sections": {section.key: as_object(section) for section in sections},
+        "sections": {section.key: as_object(section) for section in found.sections},
+        "numbers": found.numbers,
     }
-    return json.dumps(jsonable(found), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(jsonable(told), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def as_object(section: Section) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def measure(model: Loaded, prompts: list[Prompt], design: Design, template: str,
 
 
 def further(config: ProbeConfig, length: float, speed: float) -> list[PartEstimate]:
-    """Interventions: so many continuations in every arm, each most of a response long, and answers after other thinking."""
+    """Interventions: continuations in every arm, each most of a response long, and answers after other thinking."""
     parts = []
     if config.causal.prefixes:
         count = len(interventions.ARMS) * config.causal.prefixes * config.causal.continuations  # at most
