@@ -15,6 +15,7 @@ from r1zero.cli import (
     grade,
     help,
     import_rollouts,
+    label,
     pretrain,
     probe,
     report,
@@ -40,6 +41,7 @@ VERBS: dict[str, Verb] = {
         study.VERB,
         analyze.VERB,
         import_rollouts.VERB,
+        label.VERB,
         audit.VERB,
         grade.VERB,
     )

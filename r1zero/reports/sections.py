@@ -14,7 +14,8 @@ from rich.text import Text
 
 from r1zero.reports.traces import Figure
 
-WORDS = ("answers", "model", "template", "outcome")  # columns of words rather than numbers, wherever they stand
+# columns of words rather than numbers, wherever they stand
+WORDS = ("and", "answers", "best", "cue", "detector", "measure", "metric", "model", "other", "outcome", "template")
 
 
 @dataclass(frozen=True)
