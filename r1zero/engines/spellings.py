@@ -1,10 +1,12 @@
 """The token sequences that spell a pool's cues, to be banned.
 
-A cue may be spelled by other tokens than the tokenizer's own: every spelling with at most one token more is found, at a
-word's start, lower-case, capitalised and in capitals, the first token with or without the space, newline or bracket
-that some vocabularies glue to a word, the last one with whatever may follow the cue.
+A cue may be spelled by other tokens than the tokenizer's own: every spelling with as many tokens is found, and for cues
+of one or two tokens those with one more; at a word's start, lower-case, capitalised and in capitals, with or without
+white space in the first token, or behind a bracket or quote that some vocabularies glue to a word.  The last token may
+go on as the cue may.
 What is banned is a little wider than the pool: the first token may also stand inside a word ("a|wait"), and a cue's
-last token may be the beginning of a longer word ("wait|er").
+last token may be the beginning of a longer word ("wait|er").  What is not banned, such as a cue spelled letter by
+letter, can still be sampled: whoever bans counts what leaked.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from r1zero.engines.stopping import decode
 
 Ids = tuple[int, ...]
 _ANCHOR = "a"  # decoded before a token, since some tokenizers drop the space that opens a text
-_MORE = 1  # tokens that a spelling may have beyond the tokenizer's own
+_SHORT = 2  # tokens of a cue up to which spellings with one more are found
+_FEWEST = 2  # of a cue's characters that the last token holds where it goes on within the word
 
 
 def cue_sequences(tokenizer: PreTrainedTokenizerBase, pool: CuePool) -> tuple[Ids, ...]:
@@ -32,7 +35,7 @@ def cue_sequences(tokenizer: PreTrainedTokenizerBase, pool: CuePool) -> tuple[Id
         for spelling in _written(stem):
             own = tuple(tokenizer.encode(spelling, add_special_tokens=False))
             found.add(own)  # not among the others where a character is several tokens
-            found.update(vocabulary.spell(spelling, len(own) + _MORE, open_end=cue.endswith("*")))
+            found.update(vocabulary.spell(spelling, len(own), open_end=cue.endswith("*")))
     kept = (ids for ids in found if not any(ids[start:] in found for start in range(1, len(ids))))
     return tuple(sorted(kept, key=lambda ids: (len(ids), ids)))
 
@@ -70,7 +73,7 @@ class _Index:
         for text in self.texts[bisect_left(self.texts, rest) :]:
             if not text.startswith(rest):
                 return
-            if open_end or text == rest or not _is_word(text[len(rest)]):
+            if text == rest or not _is_word(text[len(rest)]) or (open_end and len(rest) >= _FEWEST):
                 yield from self.ids[text]
 
 
@@ -78,16 +81,18 @@ class _Vocabulary:
     """Pieces of text, as the first token of a cue and as a later one."""
 
     def __init__(self, pieces: Mapping[int, str]) -> None:
-        self.whole = _Index((text, id) for id, text in pieces.items())
-        self.tails = _Index(
-            (text[at:], id)
+        starts = [
+            (text[:at], text[at:], id)
             for id, text in pieces.items()
             for at in range(len(text))
             if at == 0 or (not _is_word(text[at - 1]) and _is_word(text[at]))
-        )
+        ]
+        self.whole = _Index((text, id) for id, text in pieces.items())
+        self.spaced = _Index((tail, id) for lead, tail, id in starts if not lead.strip())
+        self.glued = _Index((tail, id) for lead, tail, id in starts if lead.strip())
 
     def spell(self, spelling: str, budget: int, *, open_end: bool) -> Iterator[Ids]:
-        """Every sequence of at most `budget` tokens that completes the spelling with its last one."""
+        """Every sequence of about `budget` tokens at most that completes the spelling with its last one."""
 
         @cache
         def later(rest: str, left: int) -> tuple[Ids, ...]:
@@ -100,7 +105,8 @@ class _Vocabulary:
                 if first:
                     yield from ((id, *ids) for ids in later(rest[length:], left - 1) for id in first)
 
-        yield from within(self.tails, spelling, budget)
+        yield from within(self.spaced, spelling, budget + (budget <= _SHORT))
+        yield from within(self.glued, spelling, budget)
 
 
 def _is_word(character: str) -> bool:
