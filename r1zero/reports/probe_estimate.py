@@ -41,9 +41,7 @@ def print_estimate(estimate: ProbeEstimate, console: Console | None = None) -> N
     ]
     print_table(COLUMNS, rows, console=console)
     for part in estimate.parts:
-        say(
-            f"{part.name}: about {part.generations:,} generations, {part.tokens:,.0f} tokens, {duration(part.seconds)}"
-        )
+        say(f"{part.name}: about {part.generations:,} generations, {part.tokens:,.0f} tokens, {duration(part.seconds)}")
     at_steps = f" at {steps} steps" if steps > 1 else ""
     say(f"{estimate.generations:,} generations{at_steps}, about {duration(estimate.seconds)}")
     say(f"  {estimate.how}")
