@@ -31,8 +31,8 @@ import polars as pl
 
 from r1zero.analysis.difficulty import difficulty
 from r1zero.analysis.exploration import exploration
-from r1zero.analysis.facts import read_facts
 from r1zero.analysis.transitions import transition_rates
+from r1zero.facts.read import read_facts
 from r1zero.store import SCHEMA, write_frame
 
 SIZES = (10_000, 100_000, 1_000_000)

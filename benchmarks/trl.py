@@ -32,7 +32,6 @@ import torch
 
 from benchmarks.machine import describe, print_rows, write_json
 from benchmarks.turns import Player, Turn, play
-from r1zero.analysis.statistics import mean_interval, paired_difference
 from r1zero.cli.recipes import find_recipe
 from r1zero.config import TrainConfig, build, merge, nested, read_recipe, to_dict
 from r1zero.evaluation.ask import encode
@@ -40,6 +39,7 @@ from r1zero.grading import grade
 from r1zero.grading.reward import reward
 from r1zero.models.load import load_policy, resolve_model
 from r1zero.records import FinishReason
+from r1zero.statistics.intervals import mean_interval, paired_difference
 from r1zero.store import part_path, read_rollouts
 from r1zero.tasks import build_task
 from r1zero.tasks.templates import load_template

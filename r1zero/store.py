@@ -54,6 +54,7 @@ _COLUMNS: dict[Any, Any] = {
     "level": pl.Float64,
 }
 SCHEMA = pl.Schema(_COLUMNS)
+ROW_GROUP = 8192  # rows that a reader of a slice has to unpack at once
 MAY_LACK = {"level"}  # files written before the column was there: read as null
 
 
@@ -129,7 +130,7 @@ def write_rollouts(
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write any table with the columns of `SCHEMA` as a parquet part, atomically."""
     buffer = io.BytesIO()  # so that a failing disk is met by our own write, which raises a plain OSError
-    frame.select(SCHEMA.names()).cast(_COLUMNS).write_parquet(buffer, compression="zstd")
+    frame.select(SCHEMA.names()).cast(_COLUMNS).write_parquet(buffer, compression="zstd", row_group_size=ROW_GROUP)
     write_atomically(Path(path), buffer.getvalue())
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.attempt import answers
 from r1zero.analysis.clustered import cluster, per_problem, share
-from r1zero.analysis.kappa import Concord, concord
-from r1zero.analysis.screening import Screening, screening
-from r1zero.analysis.statistics import Interval
 from r1zero.analysis.template_choice import TemplateChoice, choose_template
+from r1zero.facts.trying import answers
+from r1zero.statistics.intervals import Interval
+from r1zero.statistics.kappa import Concord, concord
+from r1zero.statistics.screening import Screening, screening
 
 __all__ = ["AnsweringResult", "AnsweringRow", "answering", "answers"]
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.statistics import (
+from r1zero.statistics.intervals import (
     NOTHING,
     Interval,
     accuracy_interval,

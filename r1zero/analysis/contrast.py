@@ -17,7 +17,7 @@ import polars as pl
 from scipy import fft, stats
 
 from r1zero.analysis.clustered import cluster
-from r1zero.analysis.statistics import NOTHING, Interval, mcnemar_exact, quantile
+from r1zero.statistics.intervals import NOTHING, Interval, mcnemar_exact, quantile
 
 MIN_SIZE = 5  # responses of either kind that a question needs
 QUESTION = ("model", "run", "step", "task", "template", "temperature")  # with the problem, what makes a question

@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 
 from r1zero.analysis.clustered import any_of, cluster, per_problem, share_of
-from r1zero.analysis.kappa import Concord, concord
-from r1zero.analysis.latent import LatentClasses, latent_classes
-from r1zero.analysis.reflection import POOLS, CuePool
-from r1zero.analysis.screening import Screening, screening
-from r1zero.analysis.statistics import Interval, bootstrap_bounds, exact_interval
+from r1zero.facts.cues import POOLS, CuePool
+from r1zero.statistics.intervals import Interval, bootstrap_bounds, exact_interval
+from r1zero.statistics.kappa import Concord, concord
+from r1zero.statistics.latent import LatentClasses, latent_classes
+from r1zero.statistics.screening import Screening, screening
 
 REFLECTS = 2  # the judge's category
 NO_BOUNDS = (math.nan, math.nan)

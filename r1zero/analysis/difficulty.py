@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from r1zero.analysis.statistics import NOTHING, Interval, cluster_interval, wilson_interval
 from r1zero.records import OUTCOMES, Outcome
+from r1zero.statistics.intervals import NOTHING, Interval, cluster_interval, wilson_interval
 
 UNITS = {"tokens": "num_tokens", "characters": "num_chars"}
 COMPARED: tuple[tuple[Outcome, Outcome], ...] = (("wrong", "correct"), ("unformatted", "correct"))

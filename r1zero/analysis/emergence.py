@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.changepoint import ChangePoint, Counts, Noise, change_point, noise
 from r1zero.analysis.clustered import cluster, rate, share
-from r1zero.analysis.statistics import Interval, exact_interval, holm
 from r1zero.records import OUTCOMES
+from r1zero.statistics.changepoint import ChangePoint, Counts, Noise, change_point, noise
+from r1zero.statistics.intervals import Interval, exact_interval, holm
 
 MOST_STEPS = 60  # more are pooled with their neighbours
 

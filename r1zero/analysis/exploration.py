@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.calibration import Calibration, calibration
-from r1zero.analysis.choice import Choice, choose
-from r1zero.analysis.statistics import (
+from r1zero.analysis.tally import Tally, agreement, distinct_at, entropy, largest_share, majority_at, solved_at
+from r1zero.statistics.calibration import Calibration, calibration
+from r1zero.statistics.choice import Choice, choose
+from r1zero.statistics.intervals import (
     NOTHING,
     Interval,
     PairedDifference,
@@ -23,7 +24,6 @@ from r1zero.analysis.statistics import (
     paired_difference,
     share_interval,
 )
-from r1zero.analysis.tally import Tally, agreement, distinct_at, entropy, largest_share, majority_at, solved_at
 
 METRICS = ("pass@1", "pass@k", "maj@k")
 MOST = 1024  # k is no larger

@@ -8,8 +8,8 @@ import polars as pl
 
 from r1zero.analysis.contrast import MIN_SIZE, Contrast, contrast, pooled_difference, usable
 from r1zero.analysis.occurrences import OccurrenceRow, occurrence_rows, unit
-from r1zero.analysis.statistics import Interval
 from r1zero.analysis.transitions import TransitionRates, transition_rates
+from r1zero.statistics.intervals import Interval
 
 MIN_SIZES = (MIN_SIZE, 2, 1)  # of the contrasts computed, the strictest first
 

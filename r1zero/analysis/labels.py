@@ -17,10 +17,10 @@ from typing import Any
 
 import polars as pl
 
-from r1zero.analysis.attempt import answers
-from r1zero.analysis.fact_columns import digest
-from r1zero.analysis.reflection import CuePool, has_cue
 from r1zero.config import nearest
+from r1zero.facts.columns import digest
+from r1zero.facts.cues import CuePool, has_cue
+from r1zero.facts.trying import answers
 
 QUESTIONS = {
     "answers": "Does it try to answer the question?",

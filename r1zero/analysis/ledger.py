@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from r1zero.analysis.statistics import Interval, accuracy_interval, cluster_interval
 from r1zero.records import OUTCOMES, Outcome, Rollout
+from r1zero.statistics.intervals import Interval, accuracy_interval, cluster_interval
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 
 from r1zero.analysis.groups import degenerate_predicted, degenerate_share
 from r1zero.analysis.ledger import LengthReference, decompose_length, length_reference
-from r1zero.analysis.reflection import POOLS, CuePool, count_cues
-from r1zero.analysis.statistics import accuracy_interval
+from r1zero.facts.cues import POOLS, CuePool, count_cues
 from r1zero.grading.pool import is_failure, is_timeout
 from r1zero.records import OUTCOMES, Rollout
+from r1zero.statistics.intervals import accuracy_interval
 
 
 def rollout_metrics(

@@ -15,7 +15,7 @@ import polars as pl
 
 from r1zero.analysis.clustered import rate
 from r1zero.analysis.contrast import Questions, questions
-from r1zero.analysis.statistics import NOTHING, Interval, quantile
+from r1zero.statistics.intervals import NOTHING, Interval, quantile
 
 PER = 1000  # tokens, or characters where tokens are unknown
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r1zero.analysis.reflection import has_cue
-from r1zero.analysis.statistics import Interval, accuracy_interval, mean_interval, pass_at_k, wilson_interval
+from r1zero.facts.cues import has_cue
 from r1zero.records import OUTCOMES, Rollout
+from r1zero.statistics.intervals import Interval, accuracy_interval, mean_interval, pass_at_k, wilson_interval
 
 CALCULATION = re.compile(r"(?<![\d*+/-])(\d{1,9}) ?([+*/-]) ?(\d{1,9}) ?= ?(\d{1,9})(?!\d)")
 CHECK = re.compile(r"(?<!\d)(\d{1,9}) vs (\d{1,9}), (yes|no)\b")

@@ -15,13 +15,13 @@ import numpy as np
 import polars as pl
 
 from r1zero.analysis.ledger import LedgerRow, outcome_ledger
-from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, pass_at_k, share_interval
-from r1zero.analysis.votes import majority_at_k
 from r1zero.grading import ABSENT, extract
 from r1zero.grading.agreement import Agreement
 from r1zero.grading.batch import Submission, grade_many
 from r1zero.grading.pool import is_failure, is_timeout
 from r1zero.records import Grade
+from r1zero.statistics.intervals import NOTHING, Interval, accuracy_interval, pass_at_k, share_interval
+from r1zero.statistics.votes import majority_at_k
 from r1zero.tasks.templates import TEMPLATES
 
 # what is asked by default, from strict to lenient

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse, stats
 
-from r1zero.analysis.statistics import NOTHING, Interval
+from r1zero.statistics.intervals import NOTHING, Interval
 
 WORD = re.compile(r"[^\W\d_]+|\d+|[^\s\w]|_")
 NUMBER = re.compile(r"\d+")

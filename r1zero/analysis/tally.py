@@ -1,6 +1,6 @@
 """The answers of one problem's responses, counted, and what k of them would hold: exactly, without drawing any.
 
-Right answers are one answer, however they are written; wrong ones are one where their text agrees (analysis.votes).
+Right answers are one answer, however they are written; wrong ones are one where their text agrees (statistics.votes).
 A response without an answer is drawn like any other, and neither votes nor agrees with anybody.
 """
 
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from r1zero.analysis.statistics import pass_at_k
+from r1zero.statistics.intervals import pass_at_k
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r1zero.analysis.statistics import Interval, PairedDifference, holm, paired_difference, share_interval
+from r1zero.statistics.intervals import Interval, PairedDifference, holm, paired_difference, share_interval
 
 SPLITS = 500  # of the problems into halves
 FEWEST = 4  # problems asked under all templates, below which no choice is studied

@@ -1,6 +1,6 @@
 """First answers against last ones: how often a wrong one is corrected and a right one damaged, with and without cues.
 
-N responses.  What the transitions mean, and how first answers are found, is in r1zero.analysis.trajectory.
+N responses.  What the transitions mean, and how first answers are found, is in r1zero.facts.trajectory.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from r1zero.analysis.clustered import cluster, rate
-from r1zero.analysis.statistics import NOTHING, Interval, bootstrap_bounds, exact_interval, wilson_interval
-from r1zero.analysis.trajectory import TRANSITIONS, Transition
+from r1zero.facts.trajectory import TRANSITIONS, Transition
+from r1zero.statistics.intervals import NOTHING, Interval, bootstrap_bounds, exact_interval, wilson_interval
 
 FIRST_RIGHT: tuple[Transition, ...] = ("TT", "TF")
 LAST_RIGHT: tuple[Transition, ...] = ("TT", "FT")

@@ -21,7 +21,8 @@ from r1zero.analysis.similarity import (
     repeated_share,
     without_numbers,
 )
-from r1zero.analysis.statistics import (
+from r1zero.facts.think_span import think_span
+from r1zero.statistics.intervals import (
     NOTHING,
     Interval,
     PairedDifference,
@@ -30,7 +31,6 @@ from r1zero.analysis.statistics import (
     mean_interval,
     paired_difference,
 )
-from r1zero.analysis.think_span import think_span
 
 QUESTIONS = 150  # looked at, drawn at random
 RESPONSES = 4  # to each of them

@@ -1,6 +1,6 @@
 """Whether the uncertainty of a response's tokens tells if it is right.
 
-N responses, F features (analysis.profile).  Only responses that stopped by themselves are looked at: one cut at the
+N responses, F features (facts.profile).  Only responses that stopped by themselves are looked at: one cut at the
 token limit is known to have no answer.  Pairs are compared under one template and temperature, since both move
 log-probabilities; and, to take difficulty out, between responses to one question.
 """
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.auroc import Separation, separation
-from r1zero.analysis.logistic import FOLDS, predict_unseen
-from r1zero.analysis.profile import FEATURES, features, features_of
+from r1zero.facts.profile import FEATURES, features, features_of
+from r1zero.statistics.auroc import Separation, separation
+from r1zero.statistics.logistic import FOLDS, predict_unseen
 
 __all__ = ["FEATURES", "Predictor", "UncertaintyResult", "features", "features_of", "uncertainty"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from r1zero.analysis.regrade import OriginReport, RuleReport, precision, recall, together
-from r1zero.analysis.statistics import short
 from r1zero.grading.agreement import Agreement
+from r1zero.statistics.intervals import short
 from r1zero.store import jsonable
 
 NAME, ANSWER = 30, 44  # characters of a name or an answer that are shown

@@ -15,7 +15,6 @@ from r1zero.config import EvalConfig, build, merge, nested, read_recipe
 from r1zero.evaluation.baselines import BASELINES, PAPER_BUDGET, find_baseline
 
 if TYPE_CHECKING:
-    from r1zero.analysis.statistics import Interval
     from r1zero.engines import Engine
     from r1zero.evaluation.contamination import Contamination
     from r1zero.evaluation.queue import Timing
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from r1zero.evaluation.suites import Entry
     from r1zero.evaluation.summary import Summary
     from r1zero.models.load import Policy
+    from r1zero.statistics.intervals import Interval
     from r1zero.tasks.templates import Template
 
 

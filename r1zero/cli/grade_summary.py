@@ -89,7 +89,7 @@ def show(tally: Tally, out: TextIO, *, also: str | None, as_json: bool) -> None:
 
 def show_agreement(tally: Tally, out: TextIO, also: str) -> None:
     """Agreement with its interval, kappa, the table of both, and the rows that differ."""
-    from r1zero.analysis.statistics import wilson_interval  # slow to import, and seldom needed
+    from r1zero.statistics.intervals import wilson_interval  # slow to import, and seldom needed
 
     a = tally.agreement
     if not a.rows:
@@ -119,7 +119,7 @@ def as_dict(tally: Tally, also: str | None) -> dict[str, Any]:
     numbers["foreign_templates"] = dict(+tally.foreign)
     numbers["reasons"] = dict(tally.reasons.most_common(SHOWN_REASONS))
     if also:
-        from r1zero.analysis.statistics import wilson_interval
+        from r1zero.statistics.intervals import wilson_interval
 
         a = tally.agreement
         interval = wilson_interval(a.same, a.rows) if a.rows else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from r1zero.analysis.labels import Candidate, Label
-    from r1zero.analysis.reflection import CuePool
+    from r1zero.facts.cues import CuePool
 
 NUM, POOL, OUT = 100, "extended", "labels.jsonl"
 KEYS = {"y": True, "n": False, "s": None}
@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> int:
     from rich.console import Console
 
     from r1zero.analysis.labels import QUESTIONS, sample_candidates
-    from r1zero.analysis.reflection import load_pool, pool_text
+    from r1zero.facts.cues import load_pool, pool_text
 
     if arguments.has("print-pool"):
         sys.stdout.write(pool_text(load_pool(arguments.options["print-pool"])))
@@ -177,7 +177,7 @@ class Session:
         """The response, with cues set off unless the labeller is to see none."""
         from rich.text import Text
 
-        from r1zero.analysis.reflection import find_cues
+        from r1zero.facts.cues import find_cues
 
         shown = Text(harmless(response))
         if self.question == "reflects" and not self.blind:

@@ -126,7 +126,7 @@ def of_own(trained: Mapping[str, Any]) -> dict[str, Any]:
 
 def probe(targets: Sequence[Target], arguments: Arguments, home: Path) -> Probed:
     """Ask or read every target.  All configs are built before anything is asked."""
-    from r1zero.reports.probe_progress import ProbeProgress
+    from r1zero.reports.probe.progress import ProbeProgress
 
     out = arguments.overrides.get("out", "")
     configs = [config_for(target, arguments, out_of(target, targets, out)) for target in targets]
@@ -203,7 +203,7 @@ def judged(subject: Subject, config: ProbeConfig, home: Path) -> Subject:
 def dry_run(targets: Sequence[Target], arguments: Arguments) -> int:
     """Print what would be asked and how long that takes; nothing is written."""
     from r1zero.probe.estimate import estimate_target
-    from r1zero.reports.probe_estimate import as_object, print_estimate
+    from r1zero.reports.probe.estimate import as_object, print_estimate
 
     out = arguments.overrides.get("out", "")
     estimates = [
@@ -225,18 +225,18 @@ def findings_of(probed: Probed) -> Findings:
     """Every section of the report, and the one on emergence where a run was followed."""
     from r1zero.analysis.emergence import emergence
     from r1zero.probe.measure import Findings, measure
-    from r1zero.reports import probe_emergence
+    from r1zero.reports.probe.emergence import section
 
     found = measure(probed.subjects, seed=probed.config.seed, pool=probed.config.pool)
     if not probed.followed:
         return found
     results = {name: emergence(whole.facts, seed=probed.config.seed) for name, whole in probed.followed.items()}
-    return Findings({**found.numbers, "emergence": results}, (*found.sections, probe_emergence.section(results)))
+    return Findings({**found.numbers, "emergence": results}, (*found.sections, section(results)))
 
 
 def write(found: Findings, targets: Sequence[Target], probed: Probed, home: Path) -> Path:
     """HOME/report.html and HOME/probe.json."""
-    from r1zero.reports.probe import write_probe
+    from r1zero.reports.probe.page import write_probe
     from r1zero.store import write_atomically
 
     write_atomically(home / "probe.json", (as_json(found, targets, probed) + "\n").encode())

@@ -99,7 +99,7 @@ def show(runs: list[Run], *, as_json: bool) -> None:
 
 def accuracies(run: Run) -> list[dict[str, Any]]:
     """One row a suite: where, how far, and the first and last held-out accuracy."""
-    from r1zero.analysis.statistics import Interval
+    from r1zero.statistics.intervals import Interval
 
     if not (run.dir / "metrics.jsonl").exists():
         return []  # failed, or was stopped, before its first line

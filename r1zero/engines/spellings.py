@@ -17,8 +17,8 @@ from functools import cache
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.analysis.reflection import CuePool
 from r1zero.engines.stopping import decode
+from r1zero.facts.cues import CuePool
 
 Ids = tuple[int, ...]
 _ANCHOR = "a"  # decoded before a token, since some tokenizers drop the space that opens a text

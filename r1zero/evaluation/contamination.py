@@ -11,12 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from r1zero.analysis.statistics import Interval, wilson_interval
 from r1zero.config import SamplingConfig
 from r1zero.engines import Engine
 from r1zero.evaluation.suites import Entry
 from r1zero.models.load import Policy
 from r1zero.records import Problem, Prompt
+from r1zero.statistics.intervals import Interval, wilson_interval
 
 SHARE = 0.6  # of a question's words that are given
 NEAR = 0.75  # similarity from which a continuation counts as near

@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Literal
 
-from r1zero.analysis.statistics import Interval
+from r1zero.statistics.intervals import Interval
 from r1zero.tasks.benchmarks import BENCHMARKS
 
 Status = Literal["table", "figure", "text", "misprint"]

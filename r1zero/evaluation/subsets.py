@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r1zero.analysis.statistics import Interval
+from r1zero.statistics.intervals import Interval
 
 SIZE = 30  # questions of a subset
 DRAWS = 4000

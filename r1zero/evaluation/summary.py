@@ -13,10 +13,17 @@ import numpy as np
 import polars as pl
 
 from r1zero.analysis.ledger import LedgerRow, outcome_ledger
-from r1zero.analysis.statistics import NOTHING, Interval, accuracy_interval, cluster_interval, pass_at_k, share_interval
-from r1zero.analysis.votes import majority_at_k
 from r1zero.evaluation.suites import Entry
 from r1zero.grading.pool import is_failure, is_timeout
+from r1zero.statistics.intervals import (
+    NOTHING,
+    Interval,
+    accuracy_interval,
+    cluster_interval,
+    pass_at_k,
+    share_interval,
+)
+from r1zero.statistics.votes import majority_at_k
 from r1zero.tasks.benchmarks import SUITES
 
 NEEDED = ("problem_id", "sample", "correct", "formatted", "extracted", "reason", "finish_reason", "num_tokens")

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r1zero.analysis.statistics import Interval
 from r1zero.evaluation.contamination import Contamination
 from r1zero.evaluation.references import Match
 from r1zero.evaluation.subsets import Luck
 from r1zero.evaluation.summary import Summary
 from r1zero.records import OUTCOMES
+from r1zero.statistics.intervals import Interval
 from r1zero.tasks.benchmarks import BENCHMARKS
 
 MISSING = 0.01  # share of a benchmark's questions that may be missing before it is another benchmark

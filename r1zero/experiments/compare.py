@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from r1zero.analysis.statistics import Interval, mean_interval, t_test
 from r1zero.experiments.ablation import check_ablation, not_an_ablation, settings_that_differ
 from r1zero.experiments.arms import Arm, check_comparable, config_differences, group_arms, paired_runs
 from r1zero.experiments.differences import ArmDifference, compare_arms, compare_shares
@@ -21,6 +20,7 @@ from r1zero.experiments.equal_reward import EqualReward, equal_reward
 from r1zero.experiments.measures import Measured, measure
 from r1zero.experiments.recorded import RecordedRun, accuracy, load_run
 from r1zero.experiments.update_sizes import APPLIED, UpdateSize, update_sizes
+from r1zero.statistics.intervals import Interval, mean_interval, t_test
 from r1zero.store import jsonable
 
 

@@ -14,17 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from r1zero.analysis.statistics import (
-    NOTHING,
-    Interval,
-    PairedDifference,
-    holm,
-    mean_interval,
-    minimum_detectable_effect,
-    paired_difference,
-    sign_flip_test,
-    t_test,
-)
 from r1zero.experiments.arms import Arm, paired_runs
 from r1zero.experiments.measures import MEASURES, SHARES, Measured
 from r1zero.experiments.resampling import (
@@ -35,6 +24,17 @@ from r1zero.experiments.resampling import (
     same_problems,
     spreads,
     swap_p_values,
+)
+from r1zero.statistics.intervals import (
+    NOTHING,
+    Interval,
+    PairedDifference,
+    holm,
+    mean_interval,
+    minimum_detectable_effect,
+    paired_difference,
+    sign_flip_test,
+    t_test,
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.reflection import POOLS, has_cue
+from r1zero.facts.cues import POOLS, has_cue
 
 # name -> what it is.  "Not right" is every response that is not correct: wrong, unformatted or truncated.
 MEASURES: dict[str, str] = {

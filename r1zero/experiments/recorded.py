@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from r1zero.analysis.statistics import Interval, accuracy_interval
 from r1zero.config import TrainConfig, flatten
+from r1zero.statistics.intervals import Interval, accuracy_interval
 from r1zero.store import part_path, read_config, read_metrics, read_rollouts
 
 ACCURACY = re.compile(r"eval/(.+)/accuracy")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r1zero.analysis.statistics import Interval, mean_interval
 from r1zero.experiments.arms import Arm, paired_runs
 from r1zero.experiments.recorded import RecordedRun
+from r1zero.statistics.intervals import Interval, mean_interval
 
 SIZES: dict[str, str] = {
     "grad/norm": "gradient norm before clipping",

@@ -170,14 +170,26 @@ def _as_qwen_looks(response: str) -> str | None:
 
 def any_format(response: str) -> str | None:
     """The last box; else the last answer tag, `Answer: ` line or `####`, whichever begins last; else what follows "the
-    answer is"; else the last number."""
+    answer is"; else the last number.
+
+    A tag that closes what was never opened is no part of an answer.
+
+    >>> any_format("Answer: 4</answer>")
+    '4'
+    """
     if box := _last_box(response):
         return box[1]
     found = [f for f in (_last_tag_pair(response), _last_answer_line(response), _after_mark(response)) if f]
     if found:
-        return max(found)[1]
+        return _without_closing_tags(max(found)[1])
     stated = _after_answer_is(response)
     return stated[1] if stated else last_number(response)
+
+
+def _without_closing_tags(answer: str) -> str:
+    while (shorter := answer.removesuffix("</answer>").removesuffix("</think>").rstrip()) != answer:
+        answer = shorter
+    return answer
 
 
 EXTRACTORS: dict[str, Callable[[str], str | None]] = {

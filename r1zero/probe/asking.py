@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import polars as pl
 import torch
 
-from r1zero.analysis.reflection import load_pool
 from r1zero.config import ProbeConfig
 from r1zero.engines import Engine, build_engine
+from r1zero.facts.cues import load_pool
 from r1zero.models.load import Policy, load_policy, weights_digest
 from r1zero.probe.design import Design, find_template, make_design, plan_of
 from r1zero.probe.interventions import causal_test

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.statistics import (
+from r1zero.statistics.intervals import (
     NOTHING,
     Interval,
     cluster_interval,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from r1zero.analysis.changepoint import FEWEST
 from r1zero.config import ProbeConfig
 from r1zero.probe.subject import Subject, read_subject
 from r1zero.probe.targets import Target
+from r1zero.statistics.changepoint import FEWEST
 from r1zero.store import FOLDERS, Split, part_steps
 
 

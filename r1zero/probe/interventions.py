@@ -21,16 +21,16 @@ from pathlib import Path
 
 import polars as pl
 
-from r1zero.analysis.reflection import CuePool, find_cues
-from r1zero.analysis.statistics import Interval, mean_interval
 from r1zero.config import SamplingConfig
 from r1zero.engines import Engine
 from r1zero.engines.spellings import cue_sequences
+from r1zero.facts.cues import CuePool, find_cues
 from r1zero.models.load import Policy, weights_digest
 from r1zero.probe.continuations import Bans, Continuation, continue_from
 from r1zero.probe.effects import Arm, Contrast, Effect, arms, effects
 from r1zero.probe.stored import write_table
 from r1zero.probe.trials import PLACE_ARMS, Plan, Trial, make_plan
+from r1zero.statistics.intervals import Interval, mean_interval
 from r1zero.store import SCHEMA
 from r1zero.tasks.templates import Template
 

@@ -13,20 +13,18 @@ from r1zero.analysis.detectors import reflection
 from r1zero.analysis.difficulty import difficulty
 from r1zero.analysis.exploration import exploration
 from r1zero.analysis.helping import helping
-from r1zero.analysis.reflection import load_pool
 from r1zero.analysis.triviality import triviality
 from r1zero.analysis.uncertainty import uncertainty
+from r1zero.facts.cues import load_pool
 from r1zero.probe.subject import Subject
-from r1zero.reports import (
-    probe_answering,
-    probe_causal,
-    probe_difficulty,
-    probe_exploration,
-    probe_helping,
-    probe_reflection,
-    probe_triviality,
-    probe_uncertainty,
-)
+from r1zero.reports.probe.answering import section as tell_answering
+from r1zero.reports.probe.causal import section as tell_causal
+from r1zero.reports.probe.difficulty import section as tell_difficulty
+from r1zero.reports.probe.exploration import section as tell_exploration
+from r1zero.reports.probe.helping import section as tell_helping
+from r1zero.reports.probe.reflection import section as tell_reflection
+from r1zero.reports.probe.triviality import section as tell_triviality
+from r1zero.reports.probe.uncertainty import section as tell_uncertainty
 from r1zero.reports.sections import Section
 
 PROBLEMS = 400  # whose texts are compared
@@ -49,15 +47,15 @@ class Findings:
 
 
 QUESTIONS: dict[str, Question] = {
-    "answering": Question(lambda one, seed, pool: answering(one.facts, seed=seed), probe_answering.section),
-    "exploration": Question(lambda one, seed, pool: exploration(one.facts, seed=seed), probe_exploration.section),
+    "answering": Question(lambda one, seed, pool: answering(one.facts, seed=seed), tell_answering),
+    "exploration": Question(lambda one, seed, pool: exploration(one.facts, seed=seed), tell_exploration),
     "reflection": Question(
-        lambda one, seed, pool: reflection(one.facts, pool=load_pool(pool), seed=seed), probe_reflection.section
+        lambda one, seed, pool: reflection(one.facts, pool=load_pool(pool), seed=seed), tell_reflection
     ),
-    "helping": Question(lambda one, seed, pool: helping(one.facts, seed=seed), probe_helping.section),
-    "causal": Question(lambda one, seed, pool: one.causal, probe_causal.section),
-    "difficulty": Question(lambda one, seed, pool: difficulty(one.facts, seed=seed), probe_difficulty.section),
-    "uncertainty": Question(lambda one, seed, pool: uncertainty(one.facts, seed=seed), probe_uncertainty.section),
+    "helping": Question(lambda one, seed, pool: helping(one.facts, seed=seed), tell_helping),
+    "causal": Question(lambda one, seed, pool: one.causal, tell_causal),
+    "difficulty": Question(lambda one, seed, pool: difficulty(one.facts, seed=seed), tell_difficulty),
+    "uncertainty": Question(lambda one, seed, pool: uncertainty(one.facts, seed=seed), tell_uncertainty),
 }
 
 
@@ -74,7 +72,7 @@ def measure(subjects: Sequence[Subject], *, seed: int, pool: str) -> Findings:
     spans = {one.name: triviality(texts(one, seed), seed=seed) for one in subjects}
     thinking = {one.name: one.thinking for one in subjects if one.thinking is not None}
     numbers |= {"triviality": dict(spans)} | ({"thinking": dict(thinking)} if thinking else {})
-    sections.append(probe_triviality.section(spans, thinking or None))
+    sections.append(tell_triviality(spans, thinking or None))
     return Findings(numbers, tuple(sections))
 
 

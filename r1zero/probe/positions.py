@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.analysis.reflection import CuePool, find_cues
 from r1zero.engines.stopping import decode
+from r1zero.facts.cues import CuePool, find_cues
 
 MOST_LEADING_WORDS, MOST_LEADING_CHARACTERS = 4, 80
 _LEADING_WORDS = re.compile(rf"(?:[^\W\d_]+(?:['’][^\W\d_]+)? ){{1,{MOST_LEADING_WORDS}}}\Z")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from r1zero.analysis.facts import FACT_POOLS, read_facts
-from r1zero.analysis.reflection import CuePool, load_pool
+from r1zero.facts.cues import CuePool, load_pool
+from r1zero.facts.read import FACT_POOLS, read_facts
 from r1zero.store import Split, read_rollouts
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Subject:
     """
 
     name: str
-    facts: pl.DataFrame  # see r1zero.analysis.fact_columns
+    facts: pl.DataFrame  # see r1zero.facts.columns
     sources: tuple[str, ...]  # where its rollouts lie, for `rollouts`
     split: Split = "eval"
     step: int | None = None  # only the rollouts of this step
@@ -38,7 +38,7 @@ class Subject:
         """Its stored rollouts, texts included."""
         rows = read_rollouts(self.sources, split=self.split)
         if self.model is not None:
-            rows = rows.filter(pl.coalesce("checkpoint", "run") == self.model)
+            rows = rows.filter(pl.coalesce(pl.col("checkpoint").replace("", None), pl.col("run")) == self.model)
         return rows if self.step is None else rows.filter(pl.col("step") == self.step)
 
 

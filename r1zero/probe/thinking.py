@@ -14,7 +14,6 @@ from pathlib import Path
 
 import polars as pl
 
-from r1zero.analysis.statistics import Interval, cluster_interval
 from r1zero.config import SamplingConfig
 from r1zero.engines import Engine
 from r1zero.models.load import Policy
@@ -22,6 +21,7 @@ from r1zero.probe.continuations import Continuation, Prefix, continue_from, fits
 from r1zero.probe.effects import Contrast, Effect, effects
 from r1zero.probe.stored import Stored, read_stored, write_table
 from r1zero.probe.wording import encode, opener, thinking_ends
+from r1zero.statistics.intervals import Interval, cluster_interval
 from r1zero.tasks.templates import Template
 
 ARMS = ("own", "deleted", "swapped")

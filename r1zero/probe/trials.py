@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from r1zero.analysis.reflection import CuePool, has_cue
 from r1zero.config import SamplingConfig
+from r1zero.facts.cues import CuePool, has_cue
 from r1zero.models.load import Policy
 from r1zero.models.packing import Tree
 from r1zero.probe.continuations import Ids, Prefix, fits

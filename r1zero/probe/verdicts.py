@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from r1zero.analysis.facts import digest, with_verdicts
 from r1zero.config import JudgeConfig
+from r1zero.facts.read import digest, with_verdicts
 from r1zero.probe.subject import Subject
 
 log = logging.getLogger("r1zero")

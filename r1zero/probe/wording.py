@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.analysis.reflection import POOLS, CuePool, has_cue
+from r1zero.facts.cues import POOLS, CuePool, has_cue
 from r1zero.tasks.templates import Template
 
 _TAGS = " </think> <answer>"

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from r1zero.analysis.statistics import Interval
+from r1zero.statistics.intervals import Interval
 
 
 def shown(interval: Interval | None, spec: str = "f") -> str:

@@ -12,12 +12,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from r1zero.analysis.statistics import Interval, short, show_p
 from r1zero.experiments.compare import Comparison, SuiteComparison
 from r1zero.experiments.differences import ArmDifference, MeasureDifference, Paired
 from r1zero.experiments.equal_reward import SMOOTHING, EqualReward
 from r1zero.experiments.measures import MEASURES, SHARES
 from r1zero.experiments.update_sizes import SIZES, UpdateSize
+from r1zero.statistics.intervals import Interval, short, show_p
 
 
 def render(comparison: Comparison) -> RenderableType:

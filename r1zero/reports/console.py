@@ -20,7 +20,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from r1zero.analysis.statistics import Interval, short
+from r1zero.statistics.intervals import Interval, short
 from r1zero.store import jsonable
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r1zero.analysis.statistics import Interval
 from r1zero.reports.traces import Figure
+from r1zero.statistics.intervals import Interval
 
 COLOURS = ("@blue", "@orange", "@green", "@unformatted", "@truncated")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from r1zero.analysis.ledger import LedgerRow, LengthChange, decompose_length, frame_reference, outcome_ledger
-from r1zero.analysis.reflection import POOLS, CuePool
-from r1zero.analysis.statistics import Interval, cluster_interval, paired_difference, show_p
 from r1zero.experiments.recorded import RecordedRun, accuracy, problem_shares
+from r1zero.facts.cues import POOLS, CuePool
 from r1zero.records import Outcome
 from r1zero.reports.samples import Sample, pick_samples
+from r1zero.statistics.intervals import Interval, cluster_interval, paired_difference, show_p
 
 
 @dataclass(frozen=True)

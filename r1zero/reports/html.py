@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from r1zero.analysis.reflection import POOLS, CuePool
 from r1zero.config import TrainConfig, flatten
 from r1zero.experiments.arms import BOOKKEEPING
 from r1zero.experiments.compare import compare
 from r1zero.experiments.recorded import RecordedRun, load_run
+from r1zero.facts.cues import POOLS, CuePool
 from r1zero.records import OUTCOMES, Outcome
 from r1zero.reports.comparison import describe_difference, describe_equal_reward
 from r1zero.reports.figures import PANELS, share_axes

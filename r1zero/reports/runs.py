@@ -10,9 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from r1zero.analysis.statistics import short
 from r1zero.experiments.watch import RunState
 from r1zero.reports.console import LiveDisplay
+from r1zero.statistics.intervals import short
 
 
 class RunsProgress(LiveDisplay):

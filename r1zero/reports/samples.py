@@ -12,7 +12,7 @@ import polars as pl
 from markupsafe import Markup, escape
 
 from r1zero.analysis.ledger import with_outcome
-from r1zero.analysis.reflection import POOLS, CuePool, find_cues
+from r1zero.facts.cues import POOLS, CuePool, find_cues
 from r1zero.records import OUTCOMES, Outcome
 
 SAMPLES = 10  # of each outcome

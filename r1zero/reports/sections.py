@@ -15,7 +15,21 @@ from rich.text import Text
 from r1zero.reports.traces import Figure
 
 # columns of words rather than numbers, wherever they stand
-WORDS = ("and", "answers", "best", "cue", "detector", "measure", "metric", "model", "other", "outcome", "template")
+WORDS = (
+    "and",
+    "answers",
+    "best",
+    "cue",
+    "detector",
+    "measure",
+    "metric",
+    "model",
+    "other",
+    "outcome",
+    "template",
+    "what",
+    "where",
+)
 
 
 @dataclass(frozen=True)

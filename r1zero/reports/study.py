@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from r1zero.analysis.statistics import show_p
 from r1zero.experiments.studies.design import Gathered
 from r1zero.experiments.studies.factorial import tokens
 from r1zero.experiments.studies.length_bias import FACTORS, PLACES, WHERE, Diagnostic, LengthBias, MeasuredRun
@@ -18,6 +17,7 @@ from r1zero.reports import page
 from r1zero.reports.html import config_rows, provenance_rows
 from r1zero.reports.sections import TextTable, terminal_table
 from r1zero.reports.study_figures import ARM_COLUMNS, draw_arms, draw_effects, draw_theory
+from r1zero.statistics.intervals import show_p
 from r1zero.store import write_atomically
 
 SHORT = dict(zip(FACTORS, ("1/length", "1/std", "interaction"), strict=True))

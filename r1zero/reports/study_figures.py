@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from r1zero.analysis.statistics import mean_interval
 from r1zero.experiments.studies.factorial import Effect
 from r1zero.experiments.studies.length_bias import FACTORS, FAMILY, MeasuredRun
 from r1zero.experiments.two_branch import figure, simulate
 from r1zero.reports.figures import over_steps, share_axes
 from r1zero.reports.traces import Figure, band, line
+from r1zero.statistics.intervals import mean_interval
 
 COLOURS = {"right": "@correct", "wrong": "@wrong"}
 ARM_COLUMNS = 4

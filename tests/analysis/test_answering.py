@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from r1zero.analysis.answering import answering
-from r1zero.analysis.fact_columns import facts_frame
+from r1zero.facts.columns import facts_frame
 
 
 def facts(**extra: object) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from r1zero.analysis.attempt import answers
+from r1zero.facts.trying import answers
 
 DATA = Path(os.environ.get("R1ZERO_DATA") or Path(__file__).parents[3] / "shared" / "data") / "responses"
 OLMO, QWEN = DATA / "olmo2-1b_base_gsm8k.jsonl", DATA / "qwen2.5-math-1.5b_base_math_r1.jsonl"

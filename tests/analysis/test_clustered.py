@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from r1zero.analysis.clustered import any_of, cluster, rate, share
-from r1zero.analysis.fact_columns import facts_frame
-from r1zero.analysis.statistics import exact_interval, wilson_interval
+from r1zero.facts.columns import facts_frame
+from r1zero.statistics.intervals import exact_interval, wilson_interval
 
 
 def test_exact_bounds_are_those_of_clopper_and_pearson():

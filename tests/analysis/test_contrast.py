@@ -20,8 +20,8 @@ from r1zero.analysis.contrast import (
     smoothed_variances,
     usable,
 )
-from r1zero.analysis.fact_columns import facts_frame
 from r1zero.analysis.occurrences import occurrence_rows, odds_ratio_within, pooled_odds_ratio, unit
+from r1zero.facts.columns import facts_frame
 
 
 def counts(*rows, problems=None):

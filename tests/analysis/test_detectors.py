@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from r1zero.analysis.detectors import reflection
-from r1zero.analysis.fact_columns import facts_frame
-from r1zero.analysis.reflection import CuePool
+from r1zero.facts.columns import facts_frame
+from r1zero.facts.cues import CuePool
 
 POOL = CuePool("mine", ("wait", "recheck*"))
 

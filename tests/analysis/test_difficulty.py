@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from r1zero.analysis.difficulty import difficulty, fixed_effect, ratio_interval, thirds
-from r1zero.analysis.fact_columns import facts_frame
-from r1zero.analysis.statistics import wilson_interval
+from r1zero.facts.columns import facts_frame
+from r1zero.statistics.intervals import wilson_interval
 
 
 def row(problem: str, outcome: str, tokens: int = 10, **more) -> dict:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from r1zero.analysis.emergence import MOST_STEPS, emergence
-from r1zero.analysis.facts import facts_frame
+from r1zero.facts.read import facts_frame
 
 
 def run_of(chances, problems=20, samples=4, seed=0):

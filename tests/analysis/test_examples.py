@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 MODULES = (
-    "store analysis.groups analysis.ledger analysis.reflection analysis.statistics experiments.arms reports.console "
+    "store analysis.groups analysis.ledger facts.cues statistics.intervals experiments.arms reports.console "
     "reports.findings reports.samples"
 )
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from r1zero.analysis.fact_columns import facts_frame
 from r1zero.analysis.helping import helping
-from r1zero.analysis.reflection import find_cues
-from r1zero.analysis.statistics import wilson_interval
-from r1zero.analysis.trajectory import TRANSITIONS, trajectory
 from r1zero.analysis.transitions import BEHAVIOURS, ratio, transition_rates
+from r1zero.facts.columns import facts_frame
+from r1zero.facts.cues import find_cues
+from r1zero.facts.trajectory import TRANSITIONS, trajectory
 from r1zero.grading import grade
-from r1zero.reports.probe import render_page
-from r1zero.reports.probe_helping import section
+from r1zero.reports.probe.helping import section
+from r1zero.reports.probe.page import render_page
+from r1zero.statistics.intervals import wilson_interval
 
 DATA = Path(os.environ.get("R1ZERO_DATA") or Path(__file__).parents[3] / "shared" / "data")
 RESPONSES = DATA / "responses"

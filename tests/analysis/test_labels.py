@@ -7,10 +7,10 @@ import json
 import polars as pl
 import pytest
 
-from r1zero.analysis.fact_columns import digest, facts_frame
-from r1zero.analysis.facts import with_verdicts
 from r1zero.analysis.labels import Label, append_label, label_lines, latest, read_labels, sample_candidates
-from r1zero.analysis.reflection import POOLS, load_pool, pool_text
+from r1zero.facts.columns import digest, facts_frame
+from r1zero.facts.cues import POOLS, load_pool, pool_text
+from r1zero.facts.read import with_verdicts
 
 POOL = POOLS["extended"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from r1zero.analysis.ledger import length_reference
 from r1zero.analysis.metrics import evaluation_metrics, rollout_metrics
-from r1zero.analysis.statistics import wilson_interval
 from r1zero.records import Grade, Problem, Prompt, Response, Rollout
+from r1zero.statistics.intervals import wilson_interval
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -21,9 +21,9 @@ from r1zero.analysis.regrade import (
     share_by_question,
     together,
 )
-from r1zero.analysis.statistics import wilson_interval
 from r1zero.grading import EXTRACTORS, VERIFIERS
 from r1zero.grading.agreement import Agreement
+from r1zero.statistics.intervals import wilson_interval
 
 ORIGIN = Origin("base.jsonl", "base", "toy", "r1", "math")
 RULE_NAMES = ("r1", "boxed", "any")

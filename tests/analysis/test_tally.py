@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from r1zero.analysis.tally import Tally, agreement, distinct_at, entropy, largest_share, majority_at, solved_at
-from r1zero.analysis.votes import RIGHT, majority_wins
+from r1zero.statistics.votes import RIGHT, majority_wins
 
 TALLIES = [
     Tally(3, (2, 1), 2),

@@ -8,8 +8,8 @@ import random
 import polars as pl
 import pytest
 
-from r1zero.analysis.think_span import think_span
 from r1zero.analysis.triviality import sample, triviality
+from r1zero.facts.think_span import think_span
 
 
 def rollouts(texts: dict[str, list[str]], template: str = "r1") -> pl.DataFrame:

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from r1zero.analysis.fact_columns import facts_frame
 from r1zero.analysis.uncertainty import FEATURES, uncertainty
+from r1zero.facts.columns import facts_frame
 
 
 def made(

@@ -8,11 +8,11 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from r1zero.analysis.reflection import POOLS, CuePool, count_cues, has_cue
 from r1zero.config import EngineConfig, SamplingConfig, TaskConfig
 from r1zero.engines import build_engine
 from r1zero.engines.spellings import cue_sequences
 from r1zero.evaluation.ask import encode
+from r1zero.facts.cues import POOLS, CuePool, count_cues, has_cue
 from r1zero.models.load import Policy, load_policy
 from r1zero.tasks import build_task
 from r1zero.tasks.templates import TEMPLATES

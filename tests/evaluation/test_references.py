@@ -2,11 +2,11 @@ import math
 
 import pytest
 
-from r1zero.analysis.statistics import Interval
 from r1zero.evaluation.baselines import BASELINES, find_baseline
 from r1zero.evaluation.references import Protocol, match, references
 from r1zero.evaluation.tables import paper_table
 from r1zero.grading import EXTRACTORS
+from r1zero.statistics.intervals import Interval
 from r1zero.tasks.benchmarks import BENCHMARKS, SUITES
 from r1zero.tasks.templates import TEMPLATES
 

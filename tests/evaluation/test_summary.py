@@ -3,11 +3,11 @@ import math
 import polars as pl
 import pytest
 
-from r1zero.analysis.statistics import Interval, wilson_interval
 from r1zero.evaluation.suites import Entry, expand
 from r1zero.evaluation.summary import macro, macros, summarise, summarise_all
 from r1zero.evaluation.tables import as_object, incomplete
 from r1zero.records import Problem
+from r1zero.statistics.intervals import Interval, wilson_interval
 from r1zero.tasks.templates import TEMPLATES
 
 

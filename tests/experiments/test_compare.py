@@ -10,10 +10,10 @@ import shutil
 import pytest
 from rich.console import Console
 
-from r1zero.analysis.statistics import holm, mcnemar_exact, mean_interval
 from r1zero.experiments.compare import as_dict, compare
 from r1zero.experiments.recorded import load_run, problem_shares
 from r1zero.reports.comparison import render
+from r1zero.statistics.intervals import holm, mcnemar_exact, mean_interval
 
 GRPO = {"objective": {"name": "grpo"}}
 SMALL = {"steps": 4, "every": 2, "problems": 24}

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from r1zero.analysis.statistics import mean_interval, sign_flip_test
 from r1zero.experiments.arms import Arm
 from r1zero.experiments.differences import compare_arms
 from r1zero.experiments.measures import MEASURES, Measured, measure, ratios
 from r1zero.experiments.recorded import RecordedRun
 from r1zero.experiments.resampling import bootstrapped, label_swapped, same_problems, spreads, swap_p_values
+from r1zero.statistics.intervals import mean_interval, sign_flip_test
 
 ACCURACY, RIGHT, NOT_RIGHT = 0, 2, 3
 

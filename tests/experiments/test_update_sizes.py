@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from r1zero.analysis.statistics import mean_interval
 from r1zero.experiments.compare import compare
+from r1zero.statistics.intervals import mean_interval
 
 SMALL = {"steps": 2, "every": 2, "problems": 8}
 GRPO = {"objective": {"name": "grpo"}}

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from r1zero.analysis.reflection import POOLS, find_cues
+from r1zero.facts.cues import POOLS, find_cues
 from r1zero.judging.instructions import CURRENT, _mark, load_instruction, render, shorten
 
 # Verdicts are kept under the version of the wording: a file that is edited needs a new number.

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 import torch
 
-from r1zero.analysis.reflection import POOLS, has_cue
 from r1zero.config import SamplingConfig
 from r1zero.engines.spellings import cue_sequences
+from r1zero.facts.cues import POOLS, has_cue
 from r1zero.models.packing import Tree
 from r1zero.probe.continuations import Bans, Continuation, Prefix, continue_from, fits
 from r1zero.probe.entropy import entropies

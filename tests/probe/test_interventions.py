@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from r1zero.analysis.reflection import POOLS, CuePool, find_cues
+from r1zero.facts.cues import POOLS, CuePool, find_cues
 from r1zero.probe.interventions import ARMS, CONTRASTS, HERE, causal_test
 from r1zero.probe.trials import Plan, make_plan
 from r1zero.store import read_rollouts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.analysis.reflection import POOLS, CuePool
+from r1zero.facts.cues import POOLS, CuePool
 from r1zero.models.load import load_policy
 from r1zero.probe.positions import TokenText, first_cue, lead_in, sentence_starts
 

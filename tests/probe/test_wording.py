@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from r1zero.analysis.reflection import POOLS, CuePool, has_cue
+from r1zero.facts.cues import POOLS, CuePool, has_cue
 from r1zero.grading.extract import EXTRACTORS, extract
 from r1zero.probe.wording import OPENERS, filler, make_slip, opener, thinking_ends
 from r1zero.tasks.templates import Template

@@ -10,8 +10,8 @@ import re
 import pytest
 from rich.console import Console
 
-from r1zero.analysis.statistics import Interval
 from r1zero.reports.console import TrainingProgress, print_table, show_time
+from r1zero.statistics.intervals import Interval
 
 ROW = {"reward/mean": 0.314, "response/tokens_mean": 143.2, "speed/rollout_tokens_per_s": 5203.0, "speed/step_s": 2.0}
 EVALUATED = {"eval/countdown/accuracy": 0.41, "eval/countdown/accuracy_low": 0.37, "eval/countdown/accuracy_high": 0.45}

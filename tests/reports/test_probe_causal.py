@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from r1zero.analysis.statistics import NOTHING, Interval
 from r1zero.probe.effects import Arm, Effect
 from r1zero.probe.interventions import ARMS, CONTRASTS, Balance, CausalResult
-from r1zero.reports.probe import render_page
-from r1zero.reports.probe_causal import section
+from r1zero.reports.probe.causal import section
+from r1zero.reports.probe.page import render_page
+from r1zero.statistics.intervals import NOTHING, Interval
 
 HELPS = Interval(0.14, 0.09, 0.19)
 UNSURE = Interval(0.02, -0.07, 0.11)

@@ -11,12 +11,13 @@ import pytest
 
 from r1zero.analysis.answering import answering
 from r1zero.analysis.detectors import reflection
-from r1zero.analysis.fact_columns import facts_frame
-from r1zero.analysis.statistics import NOTHING, Interval
-from r1zero.reports import probe_answering, probe_reflection
+from r1zero.facts.columns import facts_frame
 from r1zero.reports.dots import dots
-from r1zero.reports.probe import render_page
-from r1zero.reports.probe_reflection import percent
+from r1zero.reports.probe import answering as probe_answering
+from r1zero.reports.probe import reflection as probe_reflection
+from r1zero.reports.probe.page import render_page
+from r1zero.reports.probe.reflection import percent
+from r1zero.statistics.intervals import NOTHING, Interval
 
 WILD = "</script><b>&[bold]"
 
@@ -99,6 +100,6 @@ def test_small_shares_keep_their_digits():
     assert percent(NOTHING) == "–"
 
 
-@pytest.mark.parametrize("module", ["analysis.attempt", "analysis.kappa", "reports.probe_reflection", "cli.label"])
+@pytest.mark.parametrize("module", ["facts.trying", "statistics.kappa", "reports.probe.reflection", "cli.label"])
 def test_docstring_examples_hold(module):
     assert doctest.testmod(importlib.import_module(f"r1zero.{module}")).failed == 0

@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from r1zero.analysis.changepoint import Counts, change_point
 from r1zero.analysis.emergence import RATES, SHARES, TESTED, EmergenceResult, emergence
-from r1zero.analysis.facts import facts_frame
-from r1zero.analysis.statistics import NOTHING, Interval
-from r1zero.reports.probe import render_page
-from r1zero.reports.probe_emergence import ROWS, course, p_cell, section, shown
+from r1zero.facts.read import facts_frame
+from r1zero.reports.probe.emergence import ROWS, course, p_cell, section, shown
+from r1zero.reports.probe.page import render_page
+from r1zero.statistics.changepoint import Counts, change_point
+from r1zero.statistics.intervals import NOTHING, Interval
 
 
 def result_of(hits, trials=100, p_sudden=None):

@@ -7,15 +7,18 @@ import pytest
 
 from r1zero.analysis.difficulty import difficulty
 from r1zero.analysis.exploration import exploration
-from r1zero.analysis.fact_columns import facts_frame
-from r1zero.analysis.statistics import Interval
 from r1zero.analysis.triviality import TrivialityResult, triviality
 from r1zero.analysis.uncertainty import FEATURES, uncertainty
+from r1zero.facts.columns import facts_frame
 from r1zero.probe.effects import Effect
 from r1zero.probe.thinking import ARMS, CONTRASTS, Answered, ThinkingResult
-from r1zero.reports import probe_difficulty, probe_exploration, probe_triviality, probe_uncertainty
-from r1zero.reports.probe import render_page
+from r1zero.reports.probe import difficulty as probe_difficulty
+from r1zero.reports.probe import exploration as probe_exploration
+from r1zero.reports.probe import triviality as probe_triviality
+from r1zero.reports.probe import uncertainty as probe_uncertainty
+from r1zero.reports.probe.page import render_page
 from r1zero.reports.sections import Section
+from r1zero.statistics.intervals import Interval
 
 
 def asked(problem: int, answers: str, temperature: float) -> list[dict]:

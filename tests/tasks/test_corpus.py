@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from r1zero.analysis.organism import trace_facts
-from r1zero.analysis.reflection import has_cue
 from r1zero.config import CorpusConfig
+from r1zero.facts.cues import has_cue
 from r1zero.grading import grade
 from r1zero.tasks.corpus import Puzzle, corpus_hash, documents, search, try_once
 from r1zero.tasks.countdown import is_held_out, make_problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from r1zero.analysis.statistics import (
+from r1zero.statistics.intervals import (
     Interval,
     holm,
     mean_interval,

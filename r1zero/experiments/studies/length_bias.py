@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r1zero.analysis.statistics import Interval, mean_interval
 from r1zero.experiments.recorded import RecordedRun
 from r1zero.experiments.studies.design import Gathered, Study
 from r1zero.experiments.studies.factorial import Cell, Effect, clause, contrasts, effect, tokens, with_holm
@@ -26,6 +25,7 @@ from r1zero.experiments.studies.lengths import (
     windows,
 )
 from r1zero.experiments.studies.prediction import Prediction, predict
+from r1zero.statistics.intervals import Interval, mean_interval
 
 CELLS: dict[str, Cell] = {  # arm -> divides by length, divides by std
     "grpo": (True, True),

@@ -1,0 +1,1 @@
+"""Intervals, tests and small models: numbers in, numbers with their uncertainty out."""
