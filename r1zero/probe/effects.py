@@ -135,24 +135,22 @@ def paired(records: pl.DataFrame, kind: str, arm: str, against: str) -> pl.DataF
 def _corrected(contrast: Contrast, own: pl.DataFrame, placebo: pl.DataFrame, seed: int) -> Effect:
     """The mean difference at own places minus that at placebo places.
 
-    Problems are drawn anew with all their places of both kinds.  The test swaps, for whole problems, which places are
-    called placebo: had the cue nothing to do with it, that would change nothing.
+    Problems are drawn anew with all their places of both kinds.  The test flips whole problems, each by what it adds
+    to the difference; where every problem has as many places of both kinds, that swaps which are called placebo.
     """
     names = sorted({*own["problem_id"], *placebo["problem_id"]})
     if not own.height or not placebo.height:
         return Effect(contrast, NOTHING, math.nan, math.nan, NOTHING, own.height, len(names), math.nan)
     correct, tokens = (_Two.of(own, placebo, names, column) for column in ("correct", "tokens"))
-    interval = correct.interval(seed)
-    spread = (interval.high - interval.low) / 3.92 * math.sqrt(len(names))
     return Effect(
         contrast,
-        interval,
-        correct.swap_test(seed),
+        correct.interval(seed),
+        sign_flip_test(correct.under_no_difference(), seed=seed),
         math.nan,
         tokens.interval(seed),
         own.height,
         len(names),
-        minimum_detectable_effect(spread, len(names)),
+        minimum_detectable_effect(correct.spread(), len(names)),
     )
 
 
@@ -173,33 +171,44 @@ class _Two:
             counts.append(np.bincount(index, minlength=len(names)).astype(float))
         return _Two(np.stack(sums), np.stack(counts))
 
-    def difference(self, sums_R2: np.ndarray, counts_R2: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means_R2 = sums_R2 / counts_R2
-        return means_R2[:, 0] - means_R2[:, 1]
-
     def interval(self, seed: int) -> Interval:
         """Difference of means with percentiles of a bootstrap over problems."""
         rng, size = np.random.default_rng(seed), self.sums_2P.shape[1]
-        estimate = float(self.difference(self.sums_2P.sum(1)[None], self.counts_2P.sum(1)[None])[0])
+        estimate = float(_difference(self.sums_2P.sum(1)[None], self.counts_2P.sum(1)[None])[0])
         if size < 2:
             return Interval(estimate, math.nan, math.nan)
         weights_RP = rng.multinomial(size, np.full(size, 1 / size), RESAMPLES).astype(float)
-        drawn_R = self.difference(weights_RP @ self.sums_2P.T, weights_RP @ self.counts_2P.T)
+        drawn_R = _difference(weights_RP @ self.sums_2P.T, weights_RP @ self.counts_2P.T)
         low, high = np.nanquantile(drawn_R, [0.025, 0.975])
         return Interval(estimate, float(low), float(high))
 
-    def swap_test(self, seed: int) -> float:
-        """(1 + swaps at least as far from 0) / (1 + swaps)  (Phipson & Smyth 2010)."""
-        rng = np.random.default_rng(seed)
-        swap_RP = rng.integers(0, 2, (RESAMPLES, self.sums_2P.shape[1])).astype(float)
-        sums_R2, counts_R2 = (
-            x.sum(1) + np.stack([swap_RP @ (x[1] - x[0]), swap_RP @ (x[0] - x[1])], axis=1)
-            for x in (self.sums_2P, self.counts_2P)
-        )
-        observed = abs(float(self.difference(self.sums_2P.sum(1)[None], self.counts_2P.sum(1)[None])[0]))
-        swapped_R = np.abs(self.difference(sums_R2, counts_R2))
-        return float((1 + np.sum(~(swapped_R < observed - 1e-12))) / (1 + RESAMPLES))
+    def under_no_difference(self) -> np.ndarray:
+        """What each problem adds to the difference of means, taken from the mean of all places; the sum is it.  [P]
+
+            (sum_own - m count_own) / N_own - (sum_placebo - m count_placebo) / N_placebo
+
+        Flipping these signs keeps the two numbers of places as they are.  Swapping what is called placebo would not,
+        and finds too much where there are few placebo places.
+        """
+        mean = self.sums_2P.sum() / self.counts_2P.sum()
+        return self._shares(np.full((2, 1), mean))
+
+    def spread(self) -> float:
+        """Standard deviation over problems, scaled so that over sqrt(P) it is the standard error of the difference."""
+        if self.sums_2P.shape[1] < 2:
+            return math.nan
+        shares_P = self._shares(self.sums_2P.sum(1, keepdims=True) / self.counts_2P.sum(1, keepdims=True))
+        return float(shares_P.std(ddof=1)) * shares_P.size
+
+    def _shares(self, means_21: np.ndarray) -> np.ndarray:
+        own_P, placebo_P = (self.sums_2P - means_21 * self.counts_2P) / self.counts_2P.sum(1, keepdims=True)
+        return own_P - placebo_P
+
+
+def _difference(sums_R2: np.ndarray, counts_R2: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means_R2 = sums_R2 / counts_R2
+    return means_R2[:, 0] - means_R2[:, 1]
 
 
 def _detectable(values_N: np.ndarray, problems_N: np.ndarray) -> float:

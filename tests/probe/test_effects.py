@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from r1zero.probe.effects import Contrast, arms, effect, effects, paired
+from r1zero.statistics.intervals import minimum_detectable_effect
 
 BANNED = Contrast("kept − banned", "cue", "kept", "banned")
 CORRECTED = Contrast("kept − banned", "cue", "kept", "banned", placebo="placebo")
@@ -142,3 +143,32 @@ def test_an_effect_that_placebo_places_have_too_is_rarely_significant() -> None:
     covered, significant = coverage(CORRECTED, 0.0, effect=0.2, placebo=0.2)
     assert covered >= 0.9
     assert significant <= 0.09
+
+
+def scarce_placebos(seed: int, *, problems: int) -> pl.DataFrame:
+    """Two cue places in each of 30 problems, one placebo place in each of the first few; the same effect everywhere."""
+    rng, rows = np.random.default_rng(seed), []
+    for kind, many, each, spread in (("cue", 30, 2, 0.1), ("placebo", problems, 1, 0.5)):
+        for prefix in range(many * each):
+            name, chance = f"p{prefix // each}", rng.normal(0.2, spread)
+            rows += [
+                (kind, "kept", f"{kind}{prefix}", name, chance, 1),
+                (kind, "banned", f"{kind}{prefix}", name, 0, 1),
+            ]
+    return pl.DataFrame(rows, schema=("kind", "arm", "prefix", "problem_id", "correct", "tokens"), orient="row")
+
+
+def test_few_placebo_places_do_not_make_the_corrected_effect_significant() -> None:
+    """Swapping labels, which evens the two numbers of places out, is significant in 4 of 10 of these."""
+    p_values = [effect(scarce_placebos(seed, problems=10), CORRECTED, seed=seed).p_value for seed in range(200)]
+    assert sum(p < 0.05 for p in p_values) / 200 <= 0.1
+
+
+def test_the_detectable_difference_is_that_of_the_standard_error() -> None:
+    """Own places 0 and 1 (mean .5), placebo 0 and 0, in two problems: each moves the difference by a quarter."""
+    rows = [("cue", "kept", "a", "p1", 0, 1), ("cue", "kept", "b", "p2", 1, 1)]
+    rows += [("placebo", "kept", "c", "p1", 0, 1), ("placebo", "kept", "d", "p2", 0, 1)]
+    rows += [(kind, "banned", prefix, problem, 0, 1) for kind, _, prefix, problem, _, _ in rows]
+    found = effect(frame(*rows), CORRECTED)
+    assert found.accuracy.estimate == 0.5
+    assert found.detectable == pytest.approx(minimum_detectable_effect(math.sqrt(0.5), 2))  # sd of 0 and 1
