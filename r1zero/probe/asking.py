@@ -100,17 +100,19 @@ def follow(
 ) -> tuple[Subject, list[Swept]]:
     """Ask every checkpoint of a run the same problems with the same random numbers; `step` tells them apart.
 
-    A checkpoint whose responses are all there is not loaded.
+    One model at a time is in memory; one whose responses are all there is not loaded, but for the first, whose
+    tokenizer makes the prompts.
     """
     out = Path(config.out)
     first = load(replace(config, model=replace(config.model, path=checkpoints[0].path)))
+    policy, engine = first.policy, first.engine
+    del first
     steps = [checkpoint.step for checkpoint in checkpoints]
-    design = make_design(config, first.policy, steps)
-    plan = plan_of(design, first.policy, concurrent=config.engine.max_concurrent)
+    design = make_design(config, policy, steps)
+    plan = plan_of(design, policy, concurrent=config.engine.max_concurrent)
     sweeps: list[Swept] = []
     with locked(out):
         open_probe(out, config, plan, {"steps": steps}, provenance())
-        policy, engine = first.policy, first.engine
         for number, checkpoint in enumerate(checkpoints, start=1):
             part = at_step(plan, checkpoint.step)
             if is_answered(part, out):

@@ -8,8 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from r1zero.config import ProbeConfig
+from r1zero.probe.interventions import read_causal
 from r1zero.probe.subject import Subject, read_subject
 from r1zero.probe.targets import Target
+from r1zero.probe.thinking import read_thinking
 from r1zero.statistics.changepoint import FEWEST
 from r1zero.store import FOLDERS, Split, part_steps
 
@@ -17,13 +19,13 @@ from r1zero.store import FOLDERS, Split, part_steps
 def read_all(target: Target, config: ProbeConfig) -> list[Subject]:
     """One subject a model whose responses lie there, in the order of their first ones.
 
-    Text files are imported first, into a directory beside the report.
+    Text files are imported first, into a directory beside the report.  Of a finished probe, the interventions too.
     """
     source = imported(target, Path(config.out)) if is_text(Path(target.path)) else target.path
     whole = read_subject(target.name, [source], config.pool, split=_split(Path(source)))
     models = whole.facts["model"].unique(maintain_order=True).to_list()
     if len(models) < 2:
-        return [whole]
+        return [replace(whole, causal=read_causal(Path(source)), thinking=read_thinking(Path(source)))]
     return [
         replace(whole, name=f"{model}", model=str(model), facts=whole.facts.filter(pl.col("model").eq_missing(model)))
         for model in models

@@ -8,7 +8,13 @@ Arms at a response's first cue, and at placebo places without one:
     answer        the answer's opener stands there: answer now
 `banned` answers what the reflection from here on is worth, with everything that it leads to; `banned_here` what this
 one is worth when the model may still change its mind about it.  At a placebo place the same arms show what banning,
-replacing and interrupting do where no cue is involved; the difference of differences is what is left for the cue.
+replacing and interrupting do where no cue stood; the difference of differences is what is left for the cue.  Where some
+of the kept placebo continuations reflect later (`later`), `banned` takes that away there too, so that what is left
+is less than the cue's own effect by about that share; `banned_here` is free of this.
+
+All arms have the same prefix and may be as long in all (`max_tokens` of the whole response): a longer reflection is
+paid for by an earlier cut.  Places are conditioned on the policy having begun to reflect by itself, not on the outcome;
+every arm, also `kept`, is sampled anew from there.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ import json
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -31,10 +38,11 @@ from r1zero.probe.effects import Arm, Contrast, Effect, arms, effects
 from r1zero.probe.stored import write_table
 from r1zero.probe.trials import PLACE_ARMS, Plan, Trial, make_plan
 from r1zero.statistics.intervals import Interval, mean_interval
-from r1zero.store import SCHEMA
+from r1zero.store import SCHEMA, write_atomically
 from r1zero.tasks.templates import Template
 
 HERE = 8  # tokens during which `banned_here` bans
+SUMMARY = "causal.json"  # what the parts of a finished test do not say
 PART_ROWS = 1024  # continuations in a part, about: what a killed test samples again
 
 AT_CUE = tuple(Contrast(f"kept − {arm}", "cue", "kept", arm) for arm in PLACE_ARMS[1:])
@@ -96,6 +104,12 @@ class CausalResult:
         found = [arm.cues for arm in self.arms if (arm.kind, arm.name) == ("cue", "banned")]
         return found[0] if found else mean_interval([])
 
+    @property
+    def later(self) -> Interval:
+        """Share of kept placebo continuations that reflect later on."""
+        found = [arm.cues for arm in self.arms if (arm.kind, arm.name) == ("placebo", "kept")]
+        return found[0] if found else mean_interval([])
+
 
 def causal_test(
     policy: Policy,
@@ -149,9 +163,30 @@ def causal_test(
                 write_table(path, part)
         parts.append(part)
     records = pl.concat(parts) if parts else pl.DataFrame(schema=PART_SCHEMA)
-    if folder is not None:
-        _forget_others(folder, set(records["plan"]))
-    return summarize(records, plan, continuations=continuations, template=template.name, pool=pool.name)
+    told: dict[str, Any] = {"template": template.name, "pool": pool.name, "continuations": continuations}
+    if out is not None and folder is not None:
+        order = list(dict.fromkeys(records["plan"]))
+        _forget_others(folder, set(order))
+        found = {name: getattr(plan, name) for name in ("responses", "reflecting", "inserted", "left_out")}
+        write_atomically(out / SUMMARY, (json.dumps(told | found | {"plans": order}, indent=2) + "\n").encode())
+    return summarize(records, plan, **told)
+
+
+def read_causal(out: Path) -> CausalResult | None:
+    """The result of the test whose parts lie in OUT/causal, nothing sampled; None where there is none or not all."""
+    if not (out / SUMMARY).is_file():
+        return None
+    saved = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+    plans = saved.pop("plans")
+    told = {name: saved.pop(name) for name in ("template", "pool", "continuations")}
+    parts: dict[str, pl.DataFrame] = {}
+    for path in (out / "causal").glob("part-*.parquet"):
+        part = pl.read_parquet(path)
+        parts |= dict.fromkeys(part["plan"].unique(), part)
+    if any(digest not in parts or parts[digest].schema != PART_SCHEMA for digest in plans):
+        return None
+    records = pl.concat([parts[digest] for digest in plans]) if plans else pl.DataFrame(schema=PART_SCHEMA)
+    return summarize(records, Plan((), **saved), **told)
 
 
 def summarize(

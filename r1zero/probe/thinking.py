@@ -6,11 +6,13 @@ last box).  In each arm the model reads some thinking, the opener, and then answ
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +24,7 @@ from r1zero.probe.effects import Contrast, Effect, effects
 from r1zero.probe.stored import Stored, read_stored, write_table
 from r1zero.probe.wording import encode, opener, thinking_ends
 from r1zero.statistics.intervals import Interval, cluster_interval
+from r1zero.store import write_atomically
 from r1zero.tasks.templates import Template
 
 ARMS = ("own", "deleted", "swapped")
@@ -30,7 +33,7 @@ CONTRASTS = (
     Contrast("own − swapped", "thinking", "own", "swapped"),
     Contrast("deleted − swapped", "thinking", "deleted", "swapped"),
 )
-
+RECORDS, SUMMARY = "thinking.parquet", "thinking.json"  # in the directory of a probe
 
 _SCHEMA = pl.Schema(
     {
@@ -95,7 +98,7 @@ def thinking_test(
 
     `sampling` is that of the answer (temperature 0 asks for the likeliest); its `max_tokens` counts the whole response.
     Only responses with an answer and with something before it are taken; thinking is swapped in a circle, so that
-    everyone's is used once.  With `out`, the records are written to OUT/thinking.parquet.  Raises ValueError where no
+    everyone's is used once.  With `out`, the records are written there.  Raises ValueError where no
     response can be broken off.
     """
     if responses < 1:
@@ -120,15 +123,37 @@ def thinking_test(
         on_tokens=on_tokens,
     )
     records = _records([one for group in continued for one in group])
-    if out is not None:
-        write_table(out / "thinking.parquet", records)
     problems = [thought.source.prompt.problem.id for thought in answered]
+    found: dict[str, Any] = {
+        "without_answer": len(thoughts) - len(answered),
+        "empty": [[problem, nothing] for problem, nothing in zip(problems, empty, strict=True)],
+        "dropped": len(arms) - len(fitting),
+        "seed": seed,
+    }
+    if out is not None:
+        write_table(out / RECORDS, records)
+        write_atomically(out / SUMMARY, (json.dumps(found) + "\n").encode())
+    return summarize(records, **found)
+
+
+def read_thinking(out: Path) -> ThinkingResult | None:
+    """The result of the test that lies in OUT, nothing sampled; None where there is none."""
+    if not ((out / RECORDS).is_file() and (out / SUMMARY).is_file()):
+        return None
+    records = pl.read_parquet(out / RECORDS)
+    return summarize(records, **json.loads((out / SUMMARY).read_text(encoding="utf-8")))
+
+
+def summarize(
+    records: pl.DataFrame, *, without_answer: int, empty: Sequence[Sequence[Any]], dropped: int, seed: int
+) -> ThinkingResult:
+    """The result of answers that were sampled; `empty` has (problem, whether nothing was thought) of every response."""
     return ThinkingResult(
-        len(chosen),
+        records["prefix"].n_unique(),
         records["problem_id"].n_unique(),
-        len(thoughts) - len(answered),
-        cluster_interval([float(nothing) for nothing in empty], problems, seed=seed),
-        len(arms) - len(fitting),
+        without_answer,
+        cluster_interval([float(nothing) for _, nothing in empty], [problem for problem, _ in empty], seed=seed),
+        dropped,
         tuple(_answered(records, arm, seed) for arm in ARMS),
         effects(records, CONTRASTS, seed=seed),
         int(records["tokens"].sum()),
@@ -174,8 +199,12 @@ def _arms(policy: Policy, template: Template, own: _Thought, other: _Thought) ->
 
 
 def _answers_only(template: Template) -> Template:
-    """The template that stops where the answer is given, so that nothing is reconsidered behind it."""
-    return replace(template, stop=(*template.stop, "</answer>", "\n"), keep_stop=True)
+    """The template that stops where the answer is given, so that nothing is reconsidered behind it.
+
+    An answer between tags may begin on a line of its own; others end with their line.
+    """
+    end = "</answer>" if "<answer>" in opener(template, "") else "\n"
+    return replace(template, stop=(*template.stop, end), keep_stop=True)
 
 
 def _records(continued: Sequence[Continuation]) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from r1zero.facts.cues import POOLS, CuePool, find_cues
-from r1zero.probe.interventions import ARMS, CONTRASTS, HERE, causal_test
+from r1zero.probe.interventions import ARMS, CONTRASTS, HERE, causal_test, read_causal
 from r1zero.probe.trials import Plan, make_plan
 from r1zero.store import read_rollouts
 
@@ -192,3 +192,19 @@ def test_a_short_budget_leaves_out_what_has_no_room(organism: Any) -> None:
     sampling = replace(organism.sampling, max_tokens=20)
     result = run(organism, None, sampling=sampling, continuations=1)
     assert any("no room" in reason for reason, _ in result.left_out)
+
+
+def test_a_finished_test_is_read_back_as_it_was(organism: Any, tmp_path: Path) -> None:
+    assert read_causal(tmp_path) is None
+    result = run(organism, tmp_path)
+    assert repr(read_causal(tmp_path)) == repr(result)
+    next((tmp_path / "causal").glob("part-banned-*.parquet")).unlink()
+    assert read_causal(tmp_path) is None  # not all of it
+
+
+def test_what_placebo_places_still_reflect_is_counted(organism: Any, tmp_path: Path) -> None:
+    result = run(organism, tmp_path, continuations=6)
+    rows = pl.concat([pl.read_parquet(path) for path in (tmp_path / "causal").glob("*.parquet")])
+    kept = rows.filter(kind="placebo", arm="kept")
+    assert result.later.estimate == kept["cued"].mean()
+    assert 0 < result.later.estimate < 1

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from r1zero.config import SamplingConfig
-from r1zero.probe.thinking import ARMS, thinking_test
+from r1zero.probe.thinking import ARMS, read_thinking, thinking_test
 from r1zero.probe.wording import thinking_ends
 
 GREEDY = SamplingConfig(temperature=0.0, max_tokens=200)
@@ -53,6 +53,24 @@ def test_numbers_are_those_of_the_records(organism: Any, tmp_path: Path) -> None
     assert result.arms[1].unchanged.estimate < 1.0
     assert result.tokens == rows["tokens"].sum()
     assert rows["tokens"].max() < 40  # an answer, and no second thoughts behind it
+    assert repr(read_thinking(tmp_path)) == repr(result)
+    assert read_thinking(tmp_path / "elsewhere") is None
+
+
+def test_an_answer_between_tags_may_begin_on_its_own_line(organism: Any, tmp_path: Path) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Watched:
+        def generate(self, *args: Any, **settings: Any) -> Any:
+            asked.append(tuple(settings["stop"]))
+            return organism.engine.generate(*args, **settings)
+
+    tagged = organism.rollouts.with_columns(response=organism.rollouts["response"], formatted=pl.lit(True))
+    for answer_format, stop in (("r1", "</answer>"), ("native", "\n")):
+        template = replace(organism.template, answer_format=answer_format)
+        thinking_test(organism.policy, Watched(), template, tagged, responses=2, sampling=GREEDY, seed=0, out=None)
+        assert not asked or asked[-1] == (stop,)
+    assert asked
 
 
 def test_the_same_question_gives_the_same_answer(organism: Any) -> None:
