@@ -157,16 +157,25 @@ def _sentences(text: str) -> list[Stated]:
 
 
 def _mentions(text: str) -> Iterator[re.Match[str]]:
-    """Every match of ANSWER_IS; where only the word "answer" can begin one, by searching for that word."""
-    if "A:" in text or "NSWER" in text or "inal result" in text:
+    """Every match of ANSWER_IS that counts; where only "answer" or "final result" can begin one, by searching for it."""
+    if "A:" in text or "NSWER" in text:
         yield from ANSWER_IS.finditer(text)
         return
-    at = text.find("nswer")
-    while at >= 0:
-        mark = ANSWER_IS.match(text, at - 1) if at else None
-        if mark:
+    places = [*_places(text, "nswer", -1), *_places(text, "inal result", 5)]
+    end = 0
+    for at in sorted(places):
+        if at >= end and (mark := ANSWER_IS.match(text, at)):
             yield mark
-        at = text.find("nswer", mark.end() if mark else at + 1)
+            end = mark.end()
+
+
+def _places(text: str, words: str, offset: int) -> Iterator[int]:
+    """Where `words` stand, moved by `offset`, but for what lies before the text."""
+    at = text.find(words)
+    while at >= 0:
+        if at + offset >= 0:
+            yield at + offset
+        at = text.find(words, at + 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def trajectory(
     """
     stated = stated_answers(response, task, cues)
     last = (final.extracted or "").strip()
-    if last and not any(_plain(one.answer) == _plain(last) for one in reversed(stated)):
+    if last and _plain(last) not in (_plain(one.answer) for one in reversed(stated)):
         at = max(response.rfind(last), 0)
         end = at + len(last)
         stated = [one for one in stated if one.start < at or one.end > end]  # a part of the graded answer is no other
