@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from r1zero.analysis.tally import Tally, agreement, distinct_at, entropy, largest_share, majority_at, solved_at
 from r1zero.statistics.calibration import Calibration, calibration
 from r1zero.statistics.choice import Choice, choose
 from r1zero.statistics.intervals import (
@@ -24,6 +23,7 @@ from r1zero.statistics.intervals import (
     paired_difference,
     share_interval,
 )
+from r1zero.statistics.tally import Tally, agreement, distinct_at, entropy, largest_share, majority_at, solved_at
 
 METRICS = ("pass@1", "pass@k", "maj@k")
 MOST = 1024  # k is no larger

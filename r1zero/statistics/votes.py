@@ -6,13 +6,12 @@ they are written, since each equals the gold; wrong ones are one candidate where
 
 from __future__ import annotations
 
-import math
-import random
 from collections import Counter
 from collections.abc import Sequence
 
+from r1zero.statistics.tally import Tally, majority_at
+
 RIGHT = object()  # the candidate of all right answers
-RESAMPLES = 400  # draws of k out of n responses
 SPACES = str.maketrans("", "", " \t\r\n$")
 
 
@@ -29,37 +28,19 @@ def ballots(answers: Sequence[str | None], correct: Sequence[bool]) -> list[obje
     return votes
 
 
-def majority_wins(votes: Sequence[object]) -> float:
-    """1 when RIGHT has the most votes, 0 when another has, and the chance of a fair draw where several tie.
+def tally_of(votes: Sequence[object]) -> Tally:
+    """How many responses vote for what.
 
-    >>> majority_wins([RIGHT, RIGHT, "3", None]), majority_wins([RIGHT, "3"]), majority_wins([None])
-    (1.0, 0.5, 0.0)
+    >>> tally_of([RIGHT, "3", "5", "3", None])
+    Tally(right=1, wrong=(2, 1), none=1)
     """
-    counts = Counter(vote for vote in votes if vote is not None)
-    most = max(counts.values(), default=0)
-    if not most or counts[RIGHT] < most:
-        return 0.0
-    return 1 / sum(count == most for count in counts.values())
+    counts = Counter(votes)
+    right, none = counts.pop(RIGHT, 0), counts.pop(None, 0)
+    return Tally(right, tuple(sorted(counts.values(), reverse=True)), none)
 
 
-def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int, *, seed: int = 0) -> float:
-    """The chance that the majority of k of the n responses is right; NaN with fewer than k responses.
-
-    Exact for k = n, 1 and 2 (two voters tie, so a draw decides: maj@2 is the mean over pairs); otherwise the mean over
-    `RESAMPLES` draws without replacement.
-    """
-    n = len(answers)
+def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int) -> float:
+    """The chance that the majority of k of the n responses is right, exactly; NaN with fewer than k responses."""
     if k < 1:
         raise ValueError(f"majority_at_k needs k >= 1, got {k}")
-    if n < k:
-        return math.nan
-    votes = ballots(answers, correct)
-    if k == n:
-        return majority_wins(votes)
-    if k == 1:
-        return sum(vote is RIGHT for vote in votes) / n
-    if k == 2:
-        pairs = [majority_wins((votes[i], votes[j])) for i in range(n) for j in range(i)]
-        return sum(pairs) / len(pairs)
-    rng = random.Random(f"maj@{k} {seed}")
-    return sum(majority_wins(rng.sample(votes, k)) for _ in range(RESAMPLES)) / RESAMPLES
+    return majority_at(tally_of(ballots(answers, correct)), k)

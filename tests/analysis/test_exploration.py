@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from r1zero.analysis.exploration import exploration, powers_of_two, tallies
-from r1zero.analysis.tally import Tally
 from r1zero.facts.columns import facts_frame
+from r1zero.statistics.tally import Tally
 
 
 def rows(problem: str, answers: str, temperature: float | None = 1.0, template: str = "r1") -> list[dict]:
