@@ -20,6 +20,9 @@ from r1zero.statistics.intervals import (
     share_interval,
 )
 
+PROBLEM = ("task", "problem_id")
+SETTING = ("model", "run", "step", "template", "temperature")  # a problem under one setting is a question
+
 
 def cluster() -> pl.Expr:
     """The problem of a response; one without a problem stands for itself."""

@@ -16,11 +16,10 @@ import numpy as np
 import polars as pl
 from scipy import fft, stats
 
-from r1zero.analysis.clustered import cluster
+from r1zero.analysis.clustered import SETTING, cluster
 from r1zero.statistics.intervals import NOTHING, Interval, mcnemar_exact, quantile
 
 MIN_SIZE = 5  # responses of either kind that a question needs
-QUESTION = ("model", "run", "step", "task", "template", "temperature")  # with the problem, what makes a question
 EXACT_CELLS = 200_000_000  # work of an exact permutation distribution, in products; beyond it is approximated
 
 
@@ -84,7 +83,7 @@ class Contrast:
 def usable(facts: pl.DataFrame) -> pl.DataFrame:
     """Rows whose correctness and cues are known, with `question` and `problem` numbers and `reflects`."""
     rows = facts.filter(pl.col("correct").is_not_null() & pl.col("cues").is_not_null())
-    keys = [name for name in QUESTION if name in rows.columns]
+    keys = [name for name in ("task", *SETTING) if name in rows.columns]
     return rows.with_columns(cluster()).with_columns(
         pl.struct(*keys, "cluster").rank("dense").alias("question"),
         pl.col("cluster").rank("dense").alias("problem"),

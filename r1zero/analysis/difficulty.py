@@ -1,7 +1,7 @@
 """The outcome ledger by difficulty, and how long responses of each outcome are: on the same question, too.
 
 Wrong answers are longer than right ones partly because hard questions have both longer and more wrong answers.  The
-contrast within a question (same template, same temperature) takes difficulty out.
+contrast within a question (same template, temperature and checkpoint) takes difficulty out.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from r1zero.analysis.clustered import PROBLEM, SETTING
 from r1zero.records import OUTCOMES, Outcome
-from r1zero.statistics.intervals import NOTHING, Interval, cluster_interval, wilson_interval
+from r1zero.statistics.intervals import NOTHING, Interval, cluster_interval, ratio_interval
 
 UNITS = {"tokens": "num_tokens", "characters": "num_chars"}
 COMPARED: tuple[tuple[Outcome, Outcome], ...] = (("wrong", "correct"), ("unformatted", "correct"))
 PARTS = {1: ("all",), 2: ("easier", "harder"), 3: ("easier", "middling", "harder")}
 NEEDED = 5  # problems with both outcomes: an interval from fewer says more about luck
-PROBLEM = ("task", "problem_id")
-CELL = (*PROBLEM, "template", "temperature")  # what is alike in a contrast
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class LengthContrast:
     raw: Interval  # ratio of geometric means over all responses, clustered by problem
     within: Interval  # the same ratio between responses to one question, averaged over questions
     difference: Interval  # difference of means between responses to one question, in the unit
-    num_questions: int  # with responses of both outcomes (under one template and temperature)
+    num_questions: int  # with responses of both outcomes (under one template, temperature and checkpoint)
     num_problems: int  # of these questions; no bounds below `NEEDED`
 
 
@@ -143,29 +142,10 @@ def _row(template: str, name: str, rank: int, own: pl.DataFrame) -> LevelRow:
         pl.len().alias("n"), *((pl.col("outcome") == outcome).sum().alias(outcome) for outcome in OUTCOMES)
     )
     n = by_problem["n"].to_numpy()
+    # not the mean over problems: one of which a half counts as hard and the other as easy would weigh as much as one
+    # that is hard in both halves, and luck would look like difficulty
     shares = {outcome: ratio_interval(by_problem[outcome].to_numpy(), n) for outcome in OUTCOMES}
     return LevelRow(template, name, rank, by_problem.height, own.height, shares)
-
-
-def ratio_interval(hits_P: np.ndarray, n_P: np.ndarray, level: float = 0.95) -> Interval:
-    """The share of all responses, clustered by problem: sum of hits / sum of n.  [P], [P]
-
-    Wilson's interval for p (1 - p) / variance trials, the variance being that of a ratio over problems,
-    P/(P-1) sum (hits - p n)² / (sum n)² (Cochran 1977, section 6.3); between P and sum n trials.
-
-    Not the mean over problems: a problem of which one half counts as hard and the other as easy would then weigh as
-    much as one that is hard in both halves, and luck would look like difficulty.
-    """
-    hits, n = np.asarray(hits_P, float), np.asarray(n_P, float)
-    total, count = float(n.sum()), n.size
-    if total == 0:
-        return NOTHING
-    p = float(hits.sum()) / total
-    trials = float(count)
-    if 0 < p < 1 and count > 1:
-        variance = count / (count - 1) * float(np.sum((hits - p * n) ** 2)) / total**2
-        trials = min(max(p * (1 - p) / variance if variance > 0 else total, float(count)), total)
-    return wilson_interval(p * trials, trials, level)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -186,7 +166,7 @@ def _contrast(known: pl.DataFrame, outcome: Outcome, against: Outcome, unit: str
     column = UNITS[unit]
     both = known.filter(pl.col("outcome").is_in([outcome, against]) & (pl.col(column) > 0)).select(
         pl.struct(PROBLEM).rank("dense").alias("problem"),
-        pl.struct(CELL).rank("dense").alias("cell"),
+        pl.struct(*PROBLEM, *SETTING).rank("dense").alias("cell"),
         (pl.col("outcome") == outcome).alias("treated"),
         pl.col(column).cast(pl.Float64).alias("length"),
     )

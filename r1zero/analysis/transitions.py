@@ -13,7 +13,7 @@ import polars as pl
 
 from r1zero.analysis.clustered import cluster, rate
 from r1zero.facts.trajectory import TRANSITIONS, Transition
-from r1zero.statistics.intervals import NOTHING, Interval, bootstrap_bounds, exact_interval, wilson_interval
+from r1zero.statistics.intervals import NOTHING, Interval, bootstrap_bounds, exact_interval, ratio_interval
 
 FIRST_RIGHT: tuple[Transition, ...] = ("TT", "TF")
 LAST_RIGHT: tuple[Transition, ...] = ("TT", "FT")
@@ -65,16 +65,16 @@ def transition_rates(facts: pl.DataFrame, *, seed: int = 0) -> TransitionRates:
     return TransitionRates(
         responses=len(rows),
         counts={name: int(count_P.sum()) for name, count_P in ways_P.items()},
-        several=ratio(_sum(several_P, TRANSITIONS), every_P),
-        first_right=ratio(_sum(ways_P, first_right), _sum(ways_P, answered)),
-        last_right=ratio(_sum(ways_P, LAST_RIGHT), _sum(ways_P, answered)),
+        several=ratio_interval(_sum(several_P, TRANSITIONS), every_P),
+        first_right=ratio_interval(_sum(ways_P, first_right), _sum(ways_P, answered)),
+        last_right=ratio_interval(_sum(ways_P, LAST_RIGHT), _sum(ways_P, answered)),
         gain=_gain(ways_P["FT"], ways_P["TF"], _sum(ways_P, answered), seed),
-        correction=ratio(ways_P["FT"], _sum(ways_P, first_wrong)),
-        damage=ratio(ways_P["TF"], _sum(ways_P, first_right)),
-        correction_of_several=ratio(several_P["FT"], _sum(several_P, first_wrong)),
-        damage_of_several=ratio(several_P["TF"], _sum(several_P, first_right)),
-        superficial=ratio(_sum(ways_P, SUPERFICIAL), every_P),
-        shares={name: ratio(count_P, every_P) for name, count_P in ways_P.items()},
+        correction=ratio_interval(ways_P["FT"], _sum(ways_P, first_wrong)),
+        damage=ratio_interval(ways_P["TF"], _sum(ways_P, first_right)),
+        correction_of_several=ratio_interval(several_P["FT"], _sum(several_P, first_wrong)),
+        damage_of_several=ratio_interval(several_P["TF"], _sum(several_P, first_right)),
+        superficial=ratio_interval(_sum(ways_P, SUPERFICIAL), every_P),
+        shares={name: ratio_interval(count_P, every_P) for name, count_P in ways_P.items()},
         chars_after=rate(rows, after, seed=seed) if len(rows) else NOTHING,
         share_after=rate(rows, after, pl.col("num_chars").cast(pl.Float64), seed=seed) if len(rows) else NOTHING,
     )
@@ -107,22 +107,3 @@ def _gain(corrected_P: np.ndarray, damaged_P: np.ndarray, samples_P: np.ndarray,
     if samples_P.size < 2:
         return Interval(estimate, -1.0, 1.0)
     return Interval(estimate, *bootstrap_bounds(change_P, samples_P, seed=seed, resamples=2000, level=0.95))
-
-
-def ratio(hits_P: np.ndarray, samples_P: np.ndarray) -> Interval:
-    """The share of responses of which something holds, each weighing the same, clustered by problem.  [P], [P]
-
-    Wilson's interval for the effective number of trials p (1 - p) / V, V the variance of the ratio over problems,
-    sum (s - p n)² / N² with s of a problem's n responses (Korn & Graubard 1998, Survey Methodology 24:193), at most
-    N.  Where it holds of none or all, the exact interval of as many trials as there are problems.
-    """
-    hits_P, samples_P = hits_P[samples_P > 0], samples_P[samples_P > 0]
-    total, size = float(samples_P.sum()), samples_P.size
-    if not size:
-        return NOTHING
-    p = float(hits_P.sum()) / total
-    if p in (0.0, 1.0):
-        return exact_interval(size if p else 0, size)
-    variance = float(np.square(hits_P - p * samples_P).sum()) / total**2 * size / max(size - 1, 1)
-    effective = min(p * (1 - p) / variance, total) if variance > 0 and size > 1 else float(size)
-    return wilson_interval(p * effective, effective)

@@ -1,8 +1,8 @@
 """Whether the uncertainty of a response's tokens tells if it is right.
 
 N responses, F features (facts.profile).  Only responses that stopped by themselves are looked at: one cut at the
-token limit is known to have no answer.  Pairs are compared under one template and temperature, since both move
-log-probabilities; and, to take difficulty out, between responses to one question.
+token limit is known to have no answer.  Pairs are compared under one template, temperature and checkpoint, since all
+of these move log-probabilities; and, to take difficulty out, between responses to one question.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from r1zero.analysis.clustered import PROBLEM, SETTING
 from r1zero.facts.profile import FEATURES, features, features_of
 from r1zero.statistics.auroc import Separation, separation
 from r1zero.statistics.logistic import FOLDS, predict_unseen
@@ -26,7 +27,6 @@ MODELS: dict[str, tuple[str, ...]] = {
     "all nine and length": (*FEATURES, LENGTH),
 }
 WIDENING = (1 + FOLDS / (FOLDS - 1)) ** 0.5  # sqrt(1 + folds x tested / fitted)
-PROBLEM = ("task", "problem_id")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Predictor:
     """How well one feature, or a regression on several, tells right from wrong."""
 
     name: str
-    overall: Separation  # pairs of any two questions, under one template and temperature
+    overall: Separation  # pairs of any two questions, under one template, temperature and checkpoint
     within: Separation  # pairs of responses to one question
     mean_right: float  # of the feature; NaN for a regression
     mean_wrong: float
@@ -62,9 +62,9 @@ class UncertaintyResult:
 def uncertainty(facts: pl.DataFrame, *, seed: int = 0) -> UncertaintyResult:
     """AUROC of each feature and of a cross-validated logistic regression on all, over all pairs and within questions.
 
-    The regression sees features as differences from the mean of their template and temperature, and is fitted to four
-    fifths of the problems to predict the rest.  As the fits share most of their problems, its standard error is widened
-    by `WIDENING` (Nadeau & Bengio 2003, Machine Learning 52:239).
+    The regression sees features as differences from the mean of their setting, and is fitted to four fifths of the
+    problems to predict the rest.  As the fits share most of their problems, its standard error is widened by `WIDENING`
+    (Nadeau & Bengio 2003, Machine Learning 52:239).
     """
     graded = facts.filter(pl.col("correct").is_not_null())
     whole = graded.filter(~pl.col("truncated").fill_null(False))
@@ -77,15 +77,19 @@ def uncertainty(facts: pl.DataFrame, *, seed: int = 0) -> UncertaintyResult:
     x_NF = table.to_numpy()
     right = used["correct"].to_numpy()
     problem = _number(used, PROBLEM)
-    setting = _number(used, ("template", "temperature"))
-    question = _number(used, (*PROBLEM, "template", "temperature"))
+    setting = _number(used, SETTING)
+    question = _number(used, (*PROBLEM, *SETTING))
     places = {name: index for index, name in enumerate(table.columns)}
 
     singles, models = [], []
     for name, place in places.items():
         column = x_NF[:, place]
         shown = np.exp(column) if name == LENGTH else column
-        apart = (separation(column, right, problem, setting), separation(column, right, problem, question))
+        family = 1 if name == LENGTH else len(FEATURES)  # the best of the nine is told
+        apart = (
+            separation(column, right, problem, setting, family=family),
+            separation(column, right, problem, question, family=family),
+        )
         singles.append(Predictor(name, *apart, _mean(shown[right]), _mean(shown[~right])))
     centred = _centre(x_NF, setting)
     for name, chosen in MODELS.items():

@@ -24,11 +24,7 @@ class Separation:
     num_right: int  # responses that stand in at least one pair
     num_wrong: int
     num_clusters: int  # that take part in a pair
-
-    @property
-    def tells(self) -> bool:
-        """Whether the interval leaves 1/2 out."""
-        return self.auroc.low > 0.5 or self.auroc.high < 0.5
+    tells: bool = False  # the interval leaves 1/2 out; of a family of scores, also at level 1 - (1 - level) / family
 
 
 def separation(
@@ -38,6 +34,7 @@ def separation(
     strata: Sequence[int] | np.ndarray | None = None,
     level: float = 0.95,
     widening: float = 1.0,
+    family: int = 1,
 ) -> Separation:
     """AUROC over the pairs of a right and a wrong response of one stratum.  [N] each; clusters and strata as integers
 
@@ -48,7 +45,7 @@ def separation(
     response a cluster it is DeLong's.  The interval is symmetric in log(theta / (1 - theta)), with Student's t of K - 1
     degrees of freedom.  Where one side always wins, Wilson's for min(right, wrong clusters) trials stands in.
     Scores that are NaN are left out.  `widening` multiplies the standard error, where scores are known to depend on
-    more than their own cluster.
+    more than their own cluster.  `family` is how many scores are tried, of which the best is told (Bonferroni).
     """
     values, is_right, cluster = np.asarray(scores, float), np.asarray(right, bool), np.asarray(clusters)
     stratum = np.zeros(values.size, np.int64) if strata is None else np.asarray(strata)
@@ -67,8 +64,11 @@ def separation(
     _, index = np.unique(cluster[part], return_inverse=True)
     sums = np.bincount(index, weights=surplus[part])
     sides = [np.unique(cluster[part & side]).size for side in (is_right, ~is_right)]
-    interval = _logit_interval(theta, widening * sums / num_pairs, min(sides), level)
-    return Separation(interval, int((part & is_right).sum()), int((part & ~is_right).sum()), sums.size)
+    influence_K = widening * sums / num_pairs
+    interval = _logit_interval(theta, influence_K, min(sides), level)
+    strict = _logit_interval(theta, influence_K, min(sides), 1 - (1 - level) / family)
+    tells = strict.low > 0.5 or strict.high < 0.5
+    return Separation(interval, int((part & is_right).sum()), int((part & ~is_right).sum()), sums.size, tells)
 
 
 def _logit_interval(theta: float, influence_K: np.ndarray, fewest: int, level: float) -> Interval:

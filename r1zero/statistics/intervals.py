@@ -112,14 +112,45 @@ def accuracy_interval(correct_P: Numbers, samples_P: Numbers, level: float = 0.9
     correct, samples = correct[samples > 0], samples[samples > 0]
     if samples.size == 0:
         return NOTHING
-    shares = correct / samples
-    p, variance = float(shares.mean()), float(shares.var() / shares.size)
-    if 0 < p < 1:
-        effective = p * (1 - p) / variance if variance > 0 else math.inf
-        effective = min(max(effective, float(shares.size)), float(samples.sum()))
-    else:
-        effective = float(shares.size)  # all right or all wrong: how alike the responses to a problem are is unknown
+    p, effective = float((correct / samples).mean()), effective_number(correct, samples)
     return wilson_interval(p * effective, effective, level)
+
+
+def effective_number(hits_P: Numbers, samples_P: Numbers) -> float:
+    """How many independent responses would tell as much about the mean share of problems: p(1-p) / (S²/P).  [P], [P]
+
+    At least P and at most all responses; P where all or none are hits, as how alike the responses to a problem are is
+    then unknown.
+    """
+    samples = np.asarray(samples_P, float)
+    shares = np.asarray(hits_P, float) / samples
+    p, variance = float(shares.mean()), float(shares.var() / shares.size)
+    if not 0 < p < 1:
+        return float(shares.size)
+    effective = p * (1 - p) / variance if variance > 0 else math.inf
+    return min(max(effective, float(shares.size)), float(samples.sum()))
+
+
+def ratio_interval(hits_P: Numbers, samples_P: Numbers, level: float = 0.95) -> Interval:
+    """The share of all responses of which something holds, each weighing the same, clustered by problem.  [P], [P]
+
+    Wilson's interval for p (1 - p) / V trials, at most all of them, V being the variance of a ratio over problems,
+    P/(P-1) sum (hits - p n)² / (sum n)² (Cochran 1977, section 6.3).  Where it holds of none or all, the exact interval
+    of as many trials as there are problems, which holds however alike the responses to a problem are.
+    """
+    hits, n = np.asarray(hits_P, float), np.asarray(samples_P, float)
+    hits, n = hits[n > 0], n[n > 0]
+    total, count = float(n.sum()), n.size
+    if not count:
+        return NOTHING
+    p = float(hits.sum()) / total
+    if not 0 < p < 1:
+        return exact_interval(count if p else 0, count, level)
+    if count == 1:
+        return wilson_interval(p, 1.0, level)
+    variance = count / (count - 1) * float(np.sum((hits - p * n) ** 2)) / total**2
+    trials = min(p * (1 - p) / variance, total) if variance > 0 else total
+    return wilson_interval(p * trials, trials, level)
 
 
 def share_interval(shares_P: Numbers, samples_P: Numbers, level: float = 0.95) -> Interval:
@@ -354,7 +385,8 @@ def paired_difference(a_P: Numbers, b_P: Numbers, *, seed: int = 0, level: float
 
     One response a problem (all entries 0 or 1): Agresti and Min's interval (2005, Statistics in Medicine 24:729),
     Wald's after adding half a problem to each cell of the 2 x 2 table, and McNemar's exact test.  Otherwise:
-    percentiles of a bootstrap over problems, and a sign-flip test.
+    percentiles of a bootstrap over problems, and a sign-flip test.  Where every problem has the same difference a
+    bootstrap would have no width: Agresti and Min's half-width for as many problems then stands on either side of it.
     """
     a, b = np.asarray(a_P, float), np.asarray(b_P, float)
     if a.shape != b.shape:
@@ -364,16 +396,24 @@ def paired_difference(a_P: Numbers, b_P: Numbers, *, seed: int = 0, level: float
     d = b - a
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     counts = (wins, losses, d.size - wins - losses)
+    centre, half = _agresti_min(wins, losses, d.size, level)
     if np.isin(np.concatenate([a, b]), (0.0, 1.0)).all():
-        n, up, down = d.size + 2, wins + 0.5, losses + 0.5
-        centre, half = (up - down) / n, quantile(level) * math.sqrt(up + down - (up - down) ** 2 / n) / n
         interval = Interval(float(d.mean()), max(-1.0, centre - half), min(1.0, centre + half))
         return PairedDifference(
             interval, mcnemar_exact(losses, wins), *counts, "Agresti–Min interval, McNemar exact test"
         )
-    low, high = bootstrap_bounds(d, np.ones(d.size), seed=seed, resamples=4000, level=level)
+    if np.ptp(d) < 1e-12:
+        low, high = float(d[0]) - half, float(d[0]) + half
+    else:
+        low, high = bootstrap_bounds(d, np.ones(d.size), seed=seed, resamples=4000, level=level)
     interval = Interval(float(d.mean()), low, high)
     return PairedDifference(interval, sign_flip_test(d, seed=seed), *counts, "bootstrap over problems, sign-flip test")
+
+
+def _agresti_min(wins: int, losses: int, n: int, level: float) -> tuple[float, float]:
+    """The centre and half-width of Agresti and Min's interval."""
+    size, up, down = n + 2, wins + 0.5, losses + 0.5
+    return (up - down) / size, quantile(level) * math.sqrt(up + down - (up - down) ** 2 / size) / size
 
 
 def show_p(p_value: float) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from r1zero.grading.agreement import Agreement
-from r1zero.statistics.intervals import NOTHING, Interval, accuracy_interval
+from r1zero.statistics.intervals import NOTHING, Interval, accuracy_interval, effective_number
 
 DRAWS = 4000
 PRIOR = 0.5  # Jeffreys', a cell
@@ -69,12 +69,3 @@ def concord(
     if math.isnan(estimate):  # both say one thing only: there is nothing to agree on
         return Concord(*names, counts, share, NOTHING)
     return Concord(*names, counts, share, Interval(estimate, min(estimate, float(low)), max(estimate, float(high))))
-
-
-def effective_number(agreed_P: np.ndarray, sizes_P: np.ndarray) -> float:
-    """How many independent responses would tell as much about the share: p(1-p) / (S²/P), between P and N."""
-    shares = agreed_P / sizes_P
-    p, variance = float(shares.mean()), float(shares.var() / shares.size)
-    if not 0 < p < 1 or variance <= 0:
-        return float(shares.size)
-    return min(max(p * (1 - p) / variance, float(shares.size)), float(sizes_P.sum()))

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from r1zero.analysis.difficulty import difficulty, fixed_effect, ratio_interval, thirds
+from r1zero.analysis.difficulty import difficulty, fixed_effect, thirds
 from r1zero.facts.columns import facts_frame
-from r1zero.statistics.intervals import wilson_interval
 
 
 def row(problem: str, outcome: str, tokens: int = 10, **more) -> dict:
@@ -62,14 +61,6 @@ def test_luck_alone_makes_no_problem_look_easy():
         found.append([one.shares["correct"] for one in difficulty(facts).rows])
     assert np.mean([[one.estimate for one in rows] for rows in found], axis=0) == pytest.approx([0.3] * 3, abs=0.01)
     assert np.mean([one.low < 0.3 < one.high for rows in found for one in rows]) >= 0.9
-
-
-def test_share_of_responses_by_hand():
-    """3 of 4 and 0 of 2: p = 1/2, residuals 1 and -1, variance 2 x 2 / 36 = 1/9, trials (1/4) / (1/9) = 2.25."""
-    found = ratio_interval(np.array([3, 0]), np.array([4, 2]))
-    expected = wilson_interval(1.125, 2.25)
-    assert (found.estimate, found.low, found.high) == pytest.approx((0.5, expected.low, expected.high))
-    assert ratio_interval(np.array([0, 0]), np.array([4, 2])) == wilson_interval(0, 2)
 
 
 def test_equal_shares_are_one_part_in_the_third_where_their_middle_falls():
@@ -137,3 +128,15 @@ def test_interval_covers_a_planted_ratio_although_hard_questions_are_long_and_of
         raw_hits.append(raw.low <= 0.3 <= raw.high)
     assert 0.91 <= np.mean(hits) <= 0.98
     assert np.mean(raw_hits) < 0.1
+
+
+def test_responses_of_different_checkpoints_are_not_one_question():
+    """Later checkpoints write longer and are more often wrong; at one checkpoint wrong answers are no longer."""
+    rows = [
+        row(f"p{p}", outcome, tokens=10 * (step + 1), step=step)
+        for p in range(6)
+        for step, outcomes in enumerate((["correct", "correct", "wrong"], ["correct", "wrong", "wrong"]))
+        for outcome in outcomes
+    ]
+    wrong = next(one for one in difficulty(facts_frame(rows)).contrasts if one.unit == "tokens")
+    assert wrong.raw.estimate > 1.2 and wrong.within.estimate == pytest.approx(1) and wrong.num_questions == 12

@@ -90,3 +90,14 @@ def test_interval_covers_the_truth_although_problems_differ():
     found = [simulated(rng, within=False) for _ in range(300)]
     assert 0.91 <= np.mean([one.low <= pooled <= one.high for one in found]) <= 0.99
     assert pooled > truth + 0.05  # difficulty helps the pooled score
+
+
+def test_the_best_of_nine_scores_that_say_nothing_is_seldom_said_to_tell():
+    rng, alarms, single, sims = np.random.default_rng(0), 0, 0, 150
+    for _ in range(sims):
+        problem, right = np.repeat(np.arange(40), 6), rng.random(240) < 0.5
+        found = [separation(rng.normal(size=240), right, problem, family=9) for _ in range(9)]
+        best = max(found, key=lambda one: abs(one.auroc.estimate - 0.5))
+        alarms += best.tells
+        single += best.auroc.low > 0.5 or best.auroc.high < 0.5
+    assert alarms / sims <= 0.1 and single / sims > 0.2

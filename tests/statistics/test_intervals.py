@@ -13,6 +13,8 @@ from r1zero.statistics.intervals import (
     accuracy_interval,
     bootstrap_bounds,
     cluster_interval,
+    effective_number,
+    exact_interval,
     holm,
     mcnemar_exact,
     mean_interval,
@@ -20,6 +22,7 @@ from r1zero.statistics.intervals import (
     newcombe_difference,
     paired_difference,
     pass_at_k,
+    ratio_interval,
     share_interval,
     show_p,
     sign_flip_test,
@@ -265,3 +268,38 @@ def test_beyond_many_problems_the_bounds_are_those_of_the_bootstrap_without_draw
     by_hand = bootstrap_bounds(np.array([1.0, 0.0, 1.0, 2.0] * 50), np.full(200, 2.0), seed=0, resamples=1, level=0.95)
     # r = 200 / 400 = .5, deviations 0, -1, 0, 1 repeated: their squares sum to 100; sd = sqrt(100 * 200/199) / 400
     assert by_hand == pytest.approx((0.5 - 1.959964 * 0.0250627, 0.5 + 1.959964 * 0.0250627), abs=1e-6)
+
+
+def test_the_effective_number_lies_between_problems_and_responses():
+    sizes = np.full(4, 6)
+    assert effective_number(np.array([6, 0, 6, 0]), sizes) == 4  # all or none within a problem: a problem is one trial
+    assert effective_number(np.array([3, 3, 3, 3]), sizes) == 24  # less spread than independent responses would have
+    assert effective_number(np.array([6, 6, 6, 6]), sizes) == 4  # how alike responses are is not seen
+
+
+def test_share_of_responses_by_hand():
+    """3 of 4 and 0 of 2: p = 1/2, residuals 1 and -1, variance 2 x 2 / 36 = 1/9, trials (1/4) / (1/9) = 2.25."""
+    found = ratio_interval([3, 0], [4, 2])
+    expected = wilson_interval(1.125, 2.25)
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.5, expected.low, expected.high))
+    assert ratio_interval([0, 0, 0], [4, 2, 0]) == exact_interval(0, 2)
+    assert ratio_interval([4, 2], [4, 2]) == exact_interval(2, 2)
+    assert ratio_interval([3], [6]) == wilson_interval(0.5, 1)
+    assert math.isnan(ratio_interval([], []).estimate)
+
+
+def test_shares_of_problems_of_very_different_size_are_covered():
+    """The share of responses is .3; one problem in four has forty responses, the others four, chances of their own."""
+    rng, hits, sims = np.random.default_rng(0), 0, 300
+    for _ in range(sims):
+        sizes = rng.choice([4, 40], 40, p=[0.75, 0.25])
+        found = ratio_interval(rng.binomial(sizes, rng.beta(0.6, 1.4, 40)), sizes)
+        hits += found.low <= 0.3 <= found.high
+    assert hits / sims >= 0.9
+
+
+def test_problems_that_all_differ_alike_leave_a_paired_difference_unsure():
+    same = paired_difference([0.5, 0.5, 0.25], [0.5, 0.5, 0.25])
+    assert (same.interval.low, same.interval.high) == pytest.approx((-1.96 / 5, 1.96 / 5), abs=1e-3)
+    one = paired_difference([0.5], [0.75])
+    assert one.interval.estimate == 0.25 and one.interval.low < 0 < one.interval.high and one.p_value == 1

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from r1zero.statistics.kappa import concord, effective_number, kappa_of
+from r1zero.statistics.kappa import concord, kappa_of
 
 
 def verdicts(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,12 +37,6 @@ def test_copies_count_for_nothing():
     copies = concord(np.tile(first, 5), np.tile(second, 5), np.tile(np.arange(50), 5), ("a", "b")).kappa
     assert copies.estimate == pytest.approx(once.estimate)
     assert copies.high - copies.low == pytest.approx(once.high - once.low, rel=0.05)
-
-
-def test_the_effective_number_lies_between_problems_and_responses():
-    agreed, sizes = np.array([4, 0, 4, 4]), np.array([4, 4, 4, 4])
-    assert effective_number(agreed, sizes) == 4  # all or none within a problem: a problem is one trial
-    assert effective_number(np.array([3, 3, 3, 3]), sizes) == 4  # no variance seen: nothing more is claimed
 
 
 def test_the_interval_covers_the_true_kappa_in_clustered_data():
