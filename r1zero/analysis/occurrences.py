@@ -91,26 +91,31 @@ def pooled_odds_ratio(counts: Questions, level: float = 0.95) -> Interval:
 
 
 def odds_ratio_within(counts: Questions, level: float = 0.95) -> Interval:
-    """The common odds ratio of questions: Mantel and Haenszel's R / S with Robins, Breslow and Greenland's interval.
+    """The common odds ratio of questions: Mantel and Haenszel's R / S, problems as clusters.
 
         R = sum ad/n, S = sum bc/n, P = (a + d)/n, Q = (b + c)/n
-        var log OR = sum P R_q / 2R² + sum (P S_q + Q R_q) / 2RS + sum Q S_q / 2S²    (1986, Biometrics 42:311)
+        var log OR = sum over problems of (R_p/R - S_p/S)²,   no less than Robins, Breslow and Greenland's
+                     sum P R_q / 2R² + sum (P S_q + Q R_q) / 2RS + sum Q S_q / 2S²    (1986, Biometrics 42:311)
 
-    Holds for many small questions and for few large ones.  NaN where R or S is 0.
+    The latter holds for many small questions and for few large ones, where questions are independent; those of one
+    problem are not (its templates and temperatures).  NaN where R or S is 0.
     """
     a, b = counts.c1_Q.astype(float), counts.c0_Q.astype(float)
     c, d = counts.n1_Q - a, counts.n0_Q - b
     n = a + b + c + d
     kept = n > 0
     a, b, c, d, n = a[kept], b[kept], c[kept], d[kept], n[kept]
+    _, problem = np.unique(counts.problem_Q[kept], return_inverse=True)
     r, s, p, q = a * d / n, b * c / n, (a + d) / n, (b + c) / n
     total_r, total_s = float(r.sum()), float(s.sum())
     if total_r <= 0 or total_s <= 0:
         return NOTHING
-    variance = (
+    parts_P = np.bincount(problem, weights=r / total_r - s / total_s)
+    clustered = float(np.square(parts_P).sum()) * parts_P.size / max(parts_P.size - 1, 1)
+    independent = (
         float(p @ r) / (2 * total_r**2)
         + float(p @ s + q @ r) / (2 * total_r * total_s)
         + float(q @ s) / (2 * total_s**2)
     )
-    ratio, half = total_r / total_s, quantile(level) * math.sqrt(variance)
+    ratio, half = total_r / total_s, quantile(level) * math.sqrt(max(clustered, independent))
     return Interval(ratio, ratio * math.exp(-half), ratio * math.exp(half))

@@ -274,3 +274,35 @@ def test_several_temperatures_have_a_row_each_before_all():
     warm, cold = facts_of(TWO[0], temperature=1.0), facts_of(TWO[1], temperature=0.1)
     assert [row.temperature for row in occurrence_rows(usable(pl.concat([warm, cold])))] == [0.1, 1.0, None]
     assert [row.temperature for row in occurrence_rows(usable(warm))] == [None]
+
+
+def test_the_odds_ratio_knows_that_templates_and_temperatures_ask_one_problem():
+    """Problems differ in what reflecting is worth, which twelve questions each repeat; the mean of all is covered."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(150):
+        problem = np.repeat(np.arange(24), 12)
+        worth = rng.normal(0, 0.15, 24)[problem]
+        n1 = rng.binomial(8, 0.4, problem.size)
+        c1, c0 = rng.binomial(n1, 0.5 + np.clip(worth, -0.4, 0.4)), rng.binomial(8 - n1, 0.5)
+        found.append(odds_ratio_within(Questions(c1, n1, c0, 8 - n1, problem)))
+    middle = np.exp(np.mean([math.log(one.estimate) for one in found]))
+    assert np.mean([one.low <= middle <= one.high for one in found]) >= 0.9
+
+
+def test_more_reflection_at_hotter_temperatures_is_no_effect_of_reflecting():
+    """Heat makes wrong and makes reflect; reflecting itself does nothing: pooled it looks harmful, within it is not."""
+    rng, rows = np.random.default_rng(2), []
+    for p in range(64):
+        for step, heat in enumerate((0.2, 0.5, 0.8, 1.1)):
+            for template in ("a", "b", "c"):
+                rows += [
+                    {
+                        "problem_id": f"p{p}", "template": template, "temperature": heat,
+                        "correct": bool(rng.random() < 0.9 - step / 4), "cues": int(rng.random() < 0.1 + step / 4),
+                    }
+                    for _ in range(4)
+                ]  # fmt: skip
+    one = usable(facts_frame(rows))
+    assert pooled_difference(one).high < -0.2
+    effect = contrast(one, min_size=1).effect
+    assert effect.low < 0 < effect.high and effect.high - effect.low < 0.15
