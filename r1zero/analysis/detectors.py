@@ -206,8 +206,8 @@ def _screenings(facts: pl.DataFrame, columns: dict[str, pl.Expr]) -> Iterator[Sc
 def _latent(facts: pl.DataFrame, pool: CuePool, seed: int) -> LatentClasses:
     """Prevalence from detectors that look at different things: words, a judge, and whether an answer is stated again.
 
-    Other keyword pools look at the same words, and would not err independently.  Of two detectors the temperatures are
-    the populations.
+    Other keyword pools look at the same words, and would not err independently.  The temperatures are the populations:
+    with two detectors they identify the model, with three they test it.
     """
     detectors = {f"keywords {pool.name}": pl.col("cues") > 0}
     if facts["judge_category"].is_not_null().any():
@@ -218,7 +218,7 @@ def _latent(facts: pl.DataFrame, pool: CuePool, seed: int) -> LatentClasses:
         cluster(), pl.col("temperature").cast(pl.String), *(verdict.alias(name) for name, verdict in detectors.items())
     ).drop_nulls(list(detectors))
     verdicts = known.select(*detectors).to_numpy()
-    populations = known["temperature"].fill_null("unknown").to_numpy() if len(detectors) == 2 else None
+    populations = known["temperature"].fill_null("unknown").to_numpy()
     clusters = known["cluster"].rank("dense").to_numpy()
     return latent_classes(
         list(detectors), np.asarray(verdicts, bool), populations_N=populations, clusters_N=clusters, seed=seed

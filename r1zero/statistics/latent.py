@@ -18,17 +18,19 @@ from r1zero.statistics.intervals import NOTHING, Interval
 ITERATIONS, TOLERANCE = 3000, 1e-7
 STARTS = 8
 RESAMPLES = 300
+CONTRADICTED = 0.01  # p-value of the fit, below which its numbers would mislead
+CONTRADICTION = "the table of verdicts contradicts that detectors err independently, and alike in all populations"
 FEWEST = 10  # responses in which two detectors both fire, below which their association says nothing
 
 
 @dataclass(frozen=True)
 class LatentClasses:
-    """What the model finds, or why it cannot.  Where it is not identified the shares are `NOTHING` but for `bounds`."""
+    """What the model finds, or why it cannot: where it is not identified, or contradicted, all but `bounds` is NaN."""
 
     detectors: tuple[str, ...]
     responses: int
     identified: bool
-    reason: str  # why not, or what the fit says, in a sentence
+    reason: str  # why not, or under what assumption
     bounds: tuple[float, float]  # flagged by all, flagged by any: prevalence if detectors only miss, or only err
     prevalence: Interval = NOTHING
     sensitivity: tuple[Interval, ...] = ()
@@ -54,7 +56,8 @@ def latent_classes(
     fitted by EM (Dawid & Skene 1979, Applied Statistics 28:20; Hui & Walter 1980, Biometrics 36:167).  It is identified
     with at least three detectors of which every two are associated, or with two in populations of different prevalence;
     otherwise `identified` is False and `reason` says why.  Bounds are from a bootstrap over clusters (problems).
-    Detectors whose finds are all another's are not independent given the class, and are refused.
+    Detectors whose finds are all another's are not independent given the class, and are refused; so is a fit that the
+    table contradicts (its test takes responses for independent, and so refuses too often rather than too seldom).
     """
     x = np.asarray(verdicts_NK, bool)
     responses, num = x.shape
@@ -70,15 +73,11 @@ def latent_classes(
     estimate = _summary(place, counts[None])[0]
     intervals = [Interval(*map(float, triple)) for triple in zip(estimate, low, high, strict=True)]
     fit_p = _fit_p(counts, place)
-    said = (
-        "without degrees of freedom to test that detectors err independently"
-        if math.isnan(fit_p)
-        else "which the table of verdicts contradicts: detectors do not err independently, and the numbers mislead"
-        if fit_p < 0.01
-        else "which the table of verdicts does not contradict"
-    )
+    if fit_p < CONTRADICTED:
+        return LatentClasses(tuple(names), responses, False, CONTRADICTION, ends, fit_p=fit_p)
+    tested = "without degrees of freedom to test it" if math.isnan(fit_p) else "which the table does not contradict"
     return LatentClasses(
-        tuple(names), responses, True, f"fitted under independent errors, {said}", ends,
+        tuple(names), responses, True, f"if detectors err independently of one another, {tested}", ends,
         intervals[0], tuple(intervals[1 : num + 1]), tuple(intervals[num + 1 :]), fit_p,
     )  # fmt: skip
 

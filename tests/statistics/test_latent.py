@@ -58,6 +58,20 @@ def test_a_fourth_detector_tests_the_model_and_a_copy_fails_it():
     four[:, 3] = np.where(rng.random(20_000) < 0.05, ~four[:, 2], four[:, 2])  # sees what the third one sees
     copied = latent_classes(list("abcd"), four)
     assert copied.fit_p < 1e-6 and "contradicts" in copied.reason
+    assert not copied.identified and math.isnan(copied.prevalence.estimate) and not copied.sensitivity
+
+
+def test_three_detectors_in_two_populations_are_tested_against_each_other():
+    """The third sees what the second sees: alone nothing tells, with another prevalence beside it the table does."""
+    rng = np.random.default_rng(7)
+    parts = [draw(rng, 20_000, p, (0.8, 0.7, 0.75), (0.9, 0.9, 0.85)) for p in (0.5, 0.1)]
+    where = np.repeat([0, 1], 20_000)
+    honest = np.concatenate(parts)
+    assert latent_classes(list("abc"), honest, populations_N=where).fit_p > 0.01
+    leaning = honest.copy()
+    leaning[:, 2] = np.where(rng.random(40_000) < 0.5, honest[:, 1], honest[:, 2])
+    assert latent_classes(list("abc"), leaning).identified
+    assert not latent_classes(list("abc"), leaning, populations_N=where).identified
 
 
 @pytest.mark.parametrize(
