@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Rival:
     template: str
     share: Interval
     behind: PairedDifference  # the chosen minus this one, over the same problems
-    p_value: float  # Holm's, over the rivals
+    p_value: float  # Holm's, over all pairs of templates: the best was picked for being ahead
     chosen: float  # share of half samples of problems by which this one would be chosen
 
 
@@ -68,11 +69,14 @@ def choose_template(
     winners = inside.argmax(1)
     chosen = np.bincount(winners, minlength=len(names)) / len(halves)
     rows = np.arange(len(halves))
-    leads = {k: paired_difference(shares[:, k], shares[:, best], seed=seed) for k in range(len(names)) if k != best}
-    p_values = dict(zip(leads, holm([lead.p_value for lead in leads.values()]), strict=True))
+    pairs = [(k, best) for k in range(len(names)) if k != best]
+    pairs += [(j, k) for j, k in combinations(range(len(names)), 2) if best not in (j, k)]
+    leads = [paired_difference(shares[:, j], shares[:, k], seed=seed) for j, k in pairs]
+    p_values = holm([lead.p_value for lead in leads])
     rivals = [
-        Rival(names[k], share_interval(shares[:, k], samples[:, k]), lead, p_values[k], float(chosen[k]))
-        for k, lead in leads.items()
+        Rival(names[k], share_interval(shares[:, k], samples[:, k]), lead, p_value, float(chosen[k]))
+        for (k, other), lead, p_value in zip(pairs, leads, p_values, strict=True)
+        if other == best
     ]
     rivals.sort(key=lambda rival: -rival.share.estimate if math.isfinite(rival.share.estimate) else 0)
     return TemplateChoice(

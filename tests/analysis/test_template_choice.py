@@ -33,11 +33,21 @@ def test_the_lead_is_paired_over_the_same_problems():
     """Hard and easy problems differ far more than templates do: only pairs show a lead of .05."""
     rng = np.random.default_rng(1)
     ease = 0.9 * rng.random(80)
-    shares = np.stack([ease + 0.05, ease], axis=1)
+    shares = np.stack([ease + 0.1 * rng.random(80), ease], axis=1)
     found = choose_template("pass@1", ["a", "b"], shares, np.full((80, 2), 8))
     lead = found.rivals[0]
     assert lead.behind.interval.low > 0.04 and lead.p_value < 0.001
     assert lead.share.overlaps(found.share)  # unpaired intervals overlap
+
+
+def test_the_best_of_equal_templates_is_seldom_called_ahead():
+    """Six alike: the best is .05 ahead of the worst of them in a tenth of draws when only the five rivals count."""
+    rng, alarms, sims = np.random.default_rng(15), 0, 150
+    for _ in range(sims):
+        shares = rng.binomial(4, rng.uniform(0.1, 0.9, 40)[:, None], (40, 6)) / 4
+        found = choose_template("pass@1", list("abcdef"), shares, np.full((40, 6), 4))
+        alarms += min(rival.p_value for rival in found.rivals) < 0.05
+    assert alarms / sims <= 0.08
 
 
 def test_one_template_or_too_few_problems_are_no_choice():
