@@ -99,7 +99,7 @@ def text(out: Path, counts: Counts) -> str:
     lines += [f"  {number:>9,}  rows left out: filter {name}" for name, number in sorted(counts.others.items())]
     if not counts.scores:
         lines += ["", "Scores are not only 0 and 1, so none is taken for a verdict: say --right-from SCORE."]
-    return "\n".join([*lines, "", f"r1zero analyze {out}"])
+    return "\n".join([*lines, "", f"r1zero analyze {out}", f"r1zero probe {out}"])
 
 
 @contextlib.contextmanager

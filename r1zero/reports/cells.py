@@ -14,19 +14,40 @@ def shown(interval: Interval | None, spec: str = "f") -> str:
 
     >>> shown(Interval(0.5, 0.25, 0.75)), shown(Interval(-35, -45, -25), "+.0f"), shown(None)
     ('.50 [.25, .75]', '−35 [−45, −25]', '–')
+    >>> shown(Interval(6, -0.2, 13), "+.0f")
+    '+6 [0, +13]'
     """
     if interval is None or not math.isfinite(interval.estimate):
         return "–"
-    return format(interval, spec).replace("-", "−")
+    text = re.sub(r"[-−](0(?:\.0+)?)(?![.\d])", r"\1", format(interval, spec))  # a zero has no sign
+    return text.replace("-", "−")
 
 
-def fine(interval: Interval) -> str:
-    """Three digits without the leading zero, for small shares.
+def fine(interval: Interval, digits: int = 3) -> str:
+    """Three or more digits without the leading zero, for small shares.
 
     >>> fine(Interval(0.026, 0.022, 0.03))
     '.026 [.022, .030]'
     """
-    return re.sub(r"\b0\.", ".", shown(interval, ".3f"))
+    return re.sub(r"\b0\.", ".", shown(interval, f".{digits}f"))
+
+
+def small(share: float) -> str:
+    """A small share alone.
+
+    >>> small(0.0234), small(1.0)
+    ('.023', '1.000')
+    """
+    return f"{share:.3f}".removeprefix("0") if math.isfinite(share) else "–"
+
+
+def unbroken(text: object) -> str:
+    """The text with intervals and p-values that stay on one line.
+
+    >>> unbroken("a difference of .03 [.01, .05] (p < .001)").count("\\u00a0")
+    4
+    """
+    return re.sub(r"\S+ \[[^\]\[]*\]|p [=<] [.\d]+", lambda match: match[0].replace(" ", "\u00a0"), str(text))
 
 
 def negated(interval: Interval) -> Interval:

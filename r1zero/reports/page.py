@@ -7,13 +7,14 @@ import functools
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+
+from r1zero.reports.cells import unbroken
 
 
 def render(
@@ -31,11 +32,6 @@ def render(
         script_hashes=" ".join(f"'sha256-{script_hash(script)}'" for script in (library, starter)),
         **facts,
     )
-
-
-def unbroken(text: object) -> str:
-    """The text with intervals and p-values that stay on one line."""
-    return re.sub(r"\[[^\]\[]*\]|p [=<] [.\d]+", lambda match: match[0].replace(" ", "\u00a0"), str(text))
 
 
 def embedded_json(value: Any) -> Markup:

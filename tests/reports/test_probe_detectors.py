@@ -16,7 +16,7 @@ from r1zero.reports.dots import dots
 from r1zero.reports.probe import answering as probe_answering
 from r1zero.reports.probe import reflection as probe_reflection
 from r1zero.reports.probe.page import render_page
-from r1zero.reports.probe.reflection import percent
+from r1zero.reports.probe.reflection import fraction
 from r1zero.statistics.intervals import NOTHING, Interval
 
 WILD = "</script><b>&[bold]"
@@ -51,13 +51,13 @@ def test_findings_hold_the_numbers():
     answers, reflects = sections({"m": facts()})
     assert answers.findings[0].startswith("From .00 [.00, ") and "1.00 [" in answers.findings[0]
     assert "r1 is ahead of none by 1.00" in answers.findings[1]
-    assert reflects.findings[0].startswith("25 % [") and "of 96 responses" in reflects.findings[0]
-    assert "From temperature 0.2 to 1" in reflects.findings[1] and "50 % [" in reflects.findings[1]
+    assert reflects.findings[0].startswith(".25 [") and "of 96 responses" in reflects.findings[0]
+    assert "From temperature 0.2 to 1" in reflects.findings[1] and ".50 [" in reflects.findings[1]
 
 
 def test_a_model_that_never_reflects_has_a_bound_and_no_verdict():
     (_, section) = sections({"m": facts((0.2,))})
-    assert "No cue of the pool extended in 48 responses to 6 questions: at most 45.9%" in section.findings[0]
+    assert "No cue of the pool extended in 48 responses to 6 questions: at most .459 " in section.findings[0]
 
 
 def test_one_model_has_no_column_and_several_have_one():
@@ -96,8 +96,8 @@ def test_a_row_of_dots_is_centred_where_one_stands_alone_and_spread_where_severa
 
 
 def test_small_shares_keep_their_digits():
-    assert percent(Interval(0.0004, 0.0001, 0.002)) == "0.04 % [0.01, 0.20]"
-    assert percent(NOTHING) == "–"
+    assert fraction(Interval(0.0004, 0.0001, 0.002)) == ".0004 [.0001, .0020]"
+    assert fraction(NOTHING) == "–"
 
 
 @pytest.mark.parametrize("module", ["facts.trying", "statistics.kappa", "reports.probe.reflection", "cli.label"])

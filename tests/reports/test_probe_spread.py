@@ -51,7 +51,7 @@ def test_temperature_that_buys_coverage_and_pays_with_correctness_is_said_to(fac
     said = told(section)
     assert "going from temperature 0.2 to 1 moves pass@1 by −.25" in said and "pass@4 by +.50" in said
     assert "temperature buys coverage and pays with correctness" in said
-    assert "Best temperature: 0.2 for pass@1 (first in 100 % of resamples); 1 for pass@4" in said
+    assert "Best temperature: 0.2 for pass@1 (first in 1.00 of resamples); 1 for pass@4" in said
     assert section.panels[0].title == "What temperature buys"
     names = [trace.get("name") for trace in section.panels[0].figure["data"] if trace.get("name")]
     assert names == ["pass@4", "maj@4", "pass@1"]

@@ -14,7 +14,7 @@ from r1zero.statistics.intervals import Interval, short, show_p
 
 TITLE = "Answering"
 QUESTION = "Does it try to answer, or does it continue the text? Under which template?"
-SHARE = {"range": [-0.02, 1.02], "tickformat": ".0%"}
+SHARE = {"range": [-0.02, 1.02]}
 LUCK = 0.01  # of optimism, from which on it is spoken of
 
 
@@ -110,17 +110,17 @@ def _templates(results: Mapping[str, AnsweringResult], many: bool) -> TextTable:
         if _any(everybody, key)
     ]
     rows = [
-        (*((name,) if many else ()), row.template, f"{row.responses:,}", f"{row.problems:,}",
-         *(cell(getattr(row, key)) for key, _ in columns))
+        (*((name,) if many else ()), row.template, *(cell(getattr(row, key)) for key, _ in columns),
+         f"{row.responses:,}", f"{row.problems:,}")
         for name, result in results.items()
         for row in result.templates
     ]  # fmt: skip
     return TextTable(
         "templates",
         "answering by template",
-        "Shares of responses, the mean over problems, with 95 % intervals clustered by problem. `format and end`: an "
+        "Shares of responses, the mean over problems, with 95 % intervals clustered by problem. “format and end”: an "
         "answer where the template wants it, and an end of its own accord.",
-        (*(("model",) if many else ()), "template", "responses", "problems", *(name for _, name in columns)),
+        (*(("model",) if many else ()), "template", *(name for _, name in columns), "responses", "problems"),
         tuple(rows),
     )
 
@@ -155,6 +155,7 @@ def _choices(results: Mapping[str, AnsweringResult], many: bool) -> TextTable:
             "where chosen", "elsewhere",
         ),
         tuple(rows),
+        folded=True,
     )  # fmt: skip
 
 
@@ -225,5 +226,5 @@ def _notes(results: Mapping[str, AnsweringResult]) -> list[str]:
         "response that answers and then rambles on as answering; fluent nonsense about the problem's own words passes."
     ]
     if not any(row.judge.estimate >= 0 for result in results.values() for row in result.templates):
-        notes.append("No judge was asked: the shares are the rule's alone.")
+        notes.append("There are no verdicts of a judge: the shares are the rule's alone.")
     return notes

@@ -55,6 +55,7 @@ SERIES = {
     "corrected": "cue less placebo",
     "alone": "insertion, error",
 }
+LEVEL = 0.05  # of p-values after Holm
 FEW = 10  # problems below which an interval over problems is a rough guess
 
 
@@ -96,21 +97,25 @@ def _at_cue(result: CausalResult, at: Mapping[tuple[str, str], Effect]) -> list[
     if not banned.prefixes:
         return []
     said = [
-        f"{_verdict(banned.accuracy, 'Keeping the first cue rather than banning cues from there on')} "
+        f"{_verdict(banned, 'Keeping the first cue rather than banning cues from there on')} "
         f"{_chance(result, 'cue', 'kept')} against {_chance(result, 'cue', 'banned')} end right, a difference of "
         f"{banned.accuracy} ({_p(banned)}; {banned.prefixes} prefixes of {banned.problems} problems), for "
         f"{shown(banned.tokens, '+.0f')} tokens a response.{_blind(banned)}"
     ]
     if placebo.prefixes:
-        told = "" if left.accuracy.low > 0 or left.accuracy.high < 0 else ", which cannot be told from none"
+        told = "" if _clear(left) else ", which cannot be told from none"
         said.append(
             f"Banning cues where none stood changes the chance by {negated(placebo.accuracy)}, so "
             f"{left.accuracy} is left for the cue itself ({_p(left)}){told}."
         )
     filler, filled, rest = (at[series, "filler"] for series in ("cue", "placebo", "corrected"))
     if filler.prefixes and filled.prefixes:
-        alike = rest.accuracy.low <= 0 <= rest.accuracy.high
-        meaning = "that says nothing of the cue" if alike else f"{rest.accuracy} is left for the cue ({_p(rest)})"
+        alike = not _clear(rest)
+        meaning = (
+            "the interruption costs as much, so this says nothing of the cue"
+            if alike
+            else f"{rest.accuracy} is left for the cue ({_p(rest)})"
+        )
         said.append(
             f"Neutral words in the cue's place cost {filler.accuracy}, at a placebo place {filled.accuracy}: {meaning}."
         )
@@ -137,17 +142,23 @@ def _others(at: Mapping[tuple[str, str], Effect]) -> list[str]:
     return said
 
 
-def _verdict(interval: Interval, what: str) -> str:
-    if not math.isfinite(interval.low):
+def _clear(effect: Effect) -> bool:
+    """Whether an effect is more than chance: its interval leaves 0 out, and so says its p-value after Holm."""
+    p_value = effect.p_holm if math.isfinite(effect.p_holm) else effect.p_value
+    return (effect.accuracy.low > 0 or effect.accuracy.high < 0) and p_value < LEVEL
+
+
+def _verdict(effect: Effect, what: str) -> str:
+    if not math.isfinite(effect.accuracy.low):
         return f"{what}: too few problems to tell;"
-    if interval.low > 0:
-        return f"{what} helps:"
-    return f"{what} harms:" if interval.high < 0 else f"{what} has no effect that can be told:"
+    if not _clear(effect):
+        return f"{what} has no effect that can be told:"
+    return f"{what} helps:" if effect.accuracy.estimate > 0 else f"{what} harms:"
 
 
 def _blind(effect: Effect) -> str:
     """What such a test would have missed, where nothing was found."""
-    if effect.accuracy.low > 0 or effect.accuracy.high < 0 or not math.isfinite(effect.detectable):
+    if _clear(effect) or not math.isfinite(effect.detectable):
         return ""
     return f" A difference below {short(effect.detectable)} would be missed by one such test in five."
 
@@ -175,8 +186,14 @@ def _notes(results: Mapping[str, CausalResult]) -> list[str]:
             )
         if result.leak.estimate > 0:
             notes.append(f"{name}in {result.leak} of the continuations a cue was written although banned.")
-        notes += [f"{name}{count} left out: {reason}." for reason, count in result.left_out]
+        notes += [f"{name}{count} left out: {_reason(reason)}." for reason, count in result.left_out]
     return notes
+
+
+def _reason(text: str) -> str:
+    """Why something was left out, with the place in words."""
+    kind, colon, rest = text.partition(": ")
+    return f"{KINDS.get(kind, kind)}{colon}{rest}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -189,7 +206,7 @@ def _effects_table(results: Mapping[str, CausalResult]) -> TextTable:
         for model, result in results.items()
         for effect in result.effects
     ]
-    columns = ("what", "where", "P(right)", "p", "p, Holm", "tokens", "prefixes", "problems", "detectable")
+    columns = ("what", "where", "P(right)", "p, Holm", "tokens", "prefixes", "problems", "p", "detectable")
     caption = (
         "Difference of the chance to end right, and of tokens from the place on, with 95 % intervals. Detectable is "
         "the true difference that so many problems show with probability .8."
@@ -202,11 +219,11 @@ def _effect_cells(effect: Effect) -> tuple[str, ...]:
         _label(effect),
         _series(effect),
         shown(effect.accuracy),
-        _bare(effect.p_value),
         _bare(effect.p_holm),
         shown(effect.tokens, "+.0f"),
         str(effect.prefixes),
         str(effect.problems),
+        _bare(effect.p_value),
         short(effect.detectable),
     )
 
@@ -221,7 +238,7 @@ def _arms_table(results: Mapping[str, CausalResult]) -> TextTable:
     inserted = ", ".join(sorted({f"“{result.inserted}”" for result in results.values()}))
     caption = f"Means over continuations, clustered by problem. The inserted cue is {inserted}."
     columns = ("where", "what", "P(right)", "tokens", "truncated", "cue sampled", "continuations")
-    return TextTable("causal-arms", "arms", caption, _head(results) + columns, tuple(rows))
+    return TextTable("causal-arms", "arms", caption, _head(results) + columns, tuple(rows), folded=True)
 
 
 def _arm_cells(arm: Arm) -> tuple[str, ...]:
@@ -246,7 +263,9 @@ def _balance_table(results: Mapping[str, CausalResult]) -> TextTable:
         "Placebo places are sentence starts without a cue, matched on these two and, where it can be, the problem."
     )
     columns = ("where", "tokens before it", "entropy (nats)", "places")
-    return TextTable("causal-balance", "how alike the places are", caption, _head(results) + columns, tuple(rows))
+    return TextTable(
+        "causal-balance", "how alike the places are", caption, _head(results) + columns, tuple(rows), folded=True
+    )
 
 
 def _head(results: Mapping[str, CausalResult]) -> tuple[str, ...]:

@@ -92,8 +92,8 @@ def _times(ratio: Interval) -> str:
 
 def _levels(results: Mapping[str, DifficultyResult], many: bool) -> TextTable:
     rows = [
-        (*((name,) if many else ()), row.template or "–", row.difficulty, f"{row.num_problems:,}",
-         f"{row.num_responses:,}", *(str(row.shares[outcome]) for outcome in OUTCOMES))
+        (*((name,) if many else ()), row.template or "–", row.difficulty,
+         *(str(row.shares[outcome]) for outcome in OUTCOMES), f"{row.num_problems:,}", f"{row.num_responses:,}")
         for name, result in results.items()
         for row in result.rows
     ]  # fmt: skip
@@ -101,7 +101,7 @@ def _levels(results: Mapping[str, DifficultyResult], many: bool) -> TextTable:
         "levels",
         "outcomes by difficulty",
         "Shares of responses, with 95 % intervals clustered by problem.",
-        (*(("model",) if many else ()), "template", "difficulty", "problems", "responses", *OUTCOMES),
+        (*(("model",) if many else ()), "template", "difficulty", *OUTCOMES, "problems", "responses"),
         tuple(rows),
     )
 
@@ -109,7 +109,7 @@ def _levels(results: Mapping[str, DifficultyResult], many: bool) -> TextTable:
 def _lengths(results: Mapping[str, DifficultyResult], many: bool) -> TextTable:
     rows = [
         (*((name,) if many else ()), one.outcome, f"{one.num_responses:,}",
-         *(shown(one.mean[unit], ".0f") for unit in UNITS))
+         *(shown(one.mean[unit], ",.0f") for unit in UNITS))
         for name, result in results.items()
         for one in result.lengths
         if one.num_responses
@@ -127,7 +127,7 @@ def _lengths(results: Mapping[str, DifficultyResult], many: bool) -> TextTable:
 def _contrasts(results: Mapping[str, DifficultyResult], many: bool) -> TextTable:
     rows = [
         (*((name,) if many else ()), f"{one.outcome} ÷ {one.against}", one.unit, shown(one.raw),
-         shown(one.within), shown(one.difference, "+.0f"), f"{one.num_questions:,}", f"{one.num_problems:,}")
+         shown(one.within), shown(one.difference, "+,.0f"), f"{one.num_questions:,}", f"{one.num_problems:,}")
         for name, result in results.items()
         for one in result.contrasts
         if math.isfinite(one.raw.estimate)
@@ -187,7 +187,7 @@ def draw_ledger(rows: Sequence[LevelRow]) -> Figure:
     ]
     layout = {
         "barmode": "stack",
-        "xaxis": {"title": {"text": "share of responses"}, "range": [0, 1.005], "tickformat": ".0%"},
+        "xaxis": {"title": {"text": "share of responses"}, "range": [0, 1.005]},
         "yaxis": {"autorange": "reversed", "zeroline": False},
         "height": max(HEIGHT, 110 + 34 * len(rows)),
         "hovermode": "closest",

@@ -108,7 +108,7 @@ def rates_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTa
     return TextTable(
         key="steps",
         title="rates by step",
-        caption="Shares of responses with 95 % intervals, clustered by problem. `corrected`: of responses whose first "
+        caption="Shares of responses with 95 % intervals, clustered by problem. “corrected”: of responses whose first "
         "stated answer is wrong, those whose last one is right.",
         columns=(*_first_column(several), "step", "responses", *(NAMES[column] for column in RATES_SHOWN)),
         rows=tuple(rows),
@@ -142,6 +142,7 @@ def lengths_table(results: Mapping[str, EmergenceResult], several: bool) -> Text
             "truncated",
         ),
         rows=tuple(rows),
+        folded=True,
     )
 
 
@@ -160,7 +161,7 @@ def changes_table(results: Mapping[str, EmergenceResult], several: bool) -> Text
         title="constant, smooth or sudden",
         caption="p-values of three null hypotheses: the rate is constant (corrected over the rates tested, Holm), it "
         "jumps once and is constant otherwise, its course is smooth (as it is, and corrected). By a parametric "
-        "bootstrap with the responses' own noise. `jump`: the steps between which it lies, if it is one (95 %).",
+        "bootstrap with the responses' own noise. “jump”: the steps between which it lies, if it is one (95 %).",
         columns=(
             *_first_column(several),
             "rate",
@@ -188,6 +189,7 @@ def fits_table(results: Mapping[str, EmergenceResult], several: bool) -> TextTab
         caption="BIC: deviance + parameters × log(steps), of 1, 4 and 3 parameters; the smallest fits best.",
         columns=(*_first_column(several), "rate", *KINDS),
         rows=tuple(rows),
+        folded=True,
     )
 
 
@@ -259,14 +261,14 @@ def _shares(results: Mapping[str, EmergenceResult]) -> list[Panel]:
             "reflecting": "Share of responses with a cue; shaded: 95 %.",
             "corrected": "Share of wrong first answers that become right; shaded: 95 %.",
         }
-        return [Panel(titles[key], captions[key], _one(results, key, "share (fraction)")) for key in titles]
+        return [Panel(titles[key], captions[key], _one(results, key, "share")) for key in titles]
     (result,) = results.values()
     bands: list[Figure] = []
     lines: list[Figure] = []
     for key, colour, dash in RATES_DRAWN:
         shade, curve = _drawn(result.steps, result.measures[key], NAMES[key], colour, dash=dash)
         bands, lines = bands + shade, lines + curve
-    drawn = figure([*bands, *lines], "training step", "share of responses (fraction)", {}, {"rangemode": "tozero"})
+    drawn = figure([*bands, *lines], "training step", "share of responses", {}, {"rangemode": "tozero"})
     return [Panel("Accuracy and reflection", "Share of responses; shaded: 95 %.", drawn)]
 
 
@@ -294,9 +296,7 @@ def _courses(result: EmergenceResult) -> Figure:
         "hovertemplate": "%{y:.3~g}",
     }
     smooth = line(steps, change.smooth_T, "best smooth course", "@blue")
-    return figure(
-        [smooth, jump, points], "training step", "responses with a cue (fraction)", {}, {"rangemode": "tozero"}
-    )
+    return figure([smooth, jump, points], "training step", "responses with a cue", {}, {"rangemode": "tozero"})
 
 
 def _one(results: Mapping[str, EmergenceResult], key: str, unit: str) -> Figure:
@@ -316,7 +316,7 @@ def _outcomes(result: EmergenceResult) -> Figure:
         values = [value.estimate for value in result.measures[outcome]]
         if any(map(math.isfinite, values)):
             traces.append(line(result.steps, values, outcome, f"@{outcome}", markers=True))
-    return figure(traces, "training step", "share of responses (fraction)", {}, {"rangemode": "tozero"})
+    return figure(traces, "training step", "share of responses", {}, {"rangemode": "tozero"})
 
 
 def _cycled(count: int) -> list[str]:

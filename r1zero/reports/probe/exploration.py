@@ -15,7 +15,7 @@ from r1zero.statistics.intervals import Interval, short, show_p
 TITLE = "Exploration"
 QUESTION = "What do more samples find, and what does a higher temperature buy: coverage, or correctness?"
 PASS_1, PASS_K, MAJORITY, MUTED = "@blue", "@orange", "@green", "@muted"
-SHARE = {"range": [-0.02, 1.02], "tickformat": ".0%"}
+SHARE = {"range": [-0.02, 1.02]}
 FEW = 20  # problems below which agreement is not read
 
 
@@ -58,7 +58,7 @@ def findings(result: ExplorationResult, who: str = "") -> list[str]:
         said.append(f"{who}{under}, pass@1 is {cell.accuracy}{more}{votes} over {cell.num_problems:,} problems.")
         if not more:
             said.append(f"{who}Problems have one response each: coverage and agreement need at least two.")
-    read = max(own, key=lambda cell: cell.calibration.num_problems)
+    read = _best_read(own)
     if read.calibration.num_problems:
         said.append(who + _telling(read))
     return said
@@ -93,11 +93,11 @@ def _heat(best: Mapping[str, BestTemperature]) -> str:
 def _choices(best: Sequence[BestTemperature]) -> str:
     parts = []
     for one in best:
-        if one.metric != "pass@1" and one.k < 2:
+        if (one.metric != "pass@1" and one.k < 2) or max(one.means) == min(one.means):
             continue
-        sure = f"first in {one.choice.firsts[one.choice.best]:.0%} of resamples".replace("%", " %")
+        sure = f"first in {short(one.choice.firsts[one.choice.best])} of resamples"
         parts.append(f"{one.best:g} for {_metric(one)} ({sure})")
-    return f"Best temperature: {'; '.join(parts)}."
+    return f"Best temperature: {'; '.join(parts) or 'none, all are alike'}."
 
 
 def _telling(cell: Cell) -> str:
@@ -118,6 +118,11 @@ def _telling(cell: Cell) -> str:
         if gap.high < 0
         else f"{text}; by how much it misleads cannot be told (gap {gap})."
     )
+
+
+def _best_read(cells: Sequence[Cell]) -> Cell:
+    """The cell whose agreement most problems tell: of it both the sentence and the figure speak."""
+    return max(cells, key=lambda cell: cell.calibration.num_problems)
 
 
 def _metric(one: BestTemperature) -> str:
@@ -142,13 +147,13 @@ def _cells(results: Mapping[str, ExplorationResult], many: bool) -> TextTable:
         last = cell.largest_k
         k, solved, majority = (str(last.k), last.solved, last.majority) if last else ("–", None, None)
         asked = (f"{cell.num_problems:,}", f"{cell.num_responses:,}")
-        rows.append((*_place(name, cell, many), *asked, str(cell.accuracy), k, shown(solved), shown(majority)))
+        rows.append((*_place(name, cell, many), str(cell.accuracy), k, shown(solved), shown(majority), *asked))
     return TextTable(
         "coverage",
         "correctness, coverage and votes",
         "pass@1 is the mean over problems of the share right; pass@k the chance that k responses hold a right one; "
         "maj@k that their commonest answer is right, ties drawn. Both are exact means over every k of the n responses.",
-        (*(("model",) if many else ()), "template", "T", "problems", "responses", "pass@1", "k", "pass@k", "maj@k"),
+        (*(("model",) if many else ()), "template", "T", "pass@1", "k", "pass@k", "maj@k", "problems", "responses"),
         tuple(rows),
     )
 
@@ -175,7 +180,7 @@ def _diversity(results: Mapping[str, ExplorationResult], many: bool) -> TextTabl
     return TextTable(
         "agreement",
         "different answers, and whether agreement can be trusted",
-        "agreement: the chance that two responses give the same answer; commonest: its share. AUROC, gap (share of the "
+        "Agreement: the chance that two responses give the same answer; commonest: its share. AUROC, gap (share of the "
         "commonest answer minus share right) and calibration error (in brackets what chance alone gives) are over "
         "problems with one commonest answer.",
         (
@@ -183,6 +188,7 @@ def _diversity(results: Mapping[str, ExplorationResult], many: bool) -> TextTabl
             "entropy (nats)", "AUROC", "gap", "calibration error",
         ),
         tuple(rows),
+        folded=True,
     )  # fmt: skip
 
 
@@ -193,12 +199,16 @@ def _best(results: Mapping[str, ExplorationResult], many: bool) -> TextTable:
             if one.metric != "pass@1" and one.k < 2:
                 continue
             firsts = ", ".join(
-                f"{temperature:g}: {share:.0%}".replace("%", " %")
+                f"{temperature:g}: {short(share)}"
                 for temperature, share in zip(one.temperatures, one.choice.firsts, strict=True)
                 if share >= 0.005
             )
             lead = f"{one.choice.lead.interval} over {one.runner_up:g}"
-            cells = (one.template, _metric(one), f"{one.best:g}", short(one.means[one.choice.best]), firsts, lead)
+            value = short(one.means[one.choice.best])
+            if max(one.means) > min(one.means):
+                cells = (one.template, _metric(one), f"{one.best:g}", value, firsts, lead)
+            else:
+                cells = (one.template, _metric(one), "–", value, "all alike", "–")
             rows.append((*((name,) if many else ()), *cells))
     return TextTable(
         "temperature",
@@ -207,6 +217,7 @@ def _best(results: Mapping[str, ExplorationResult], many: bool) -> TextTable:
         "runner-up on the same problems: as the best was picked for its lead, a little too large.",
         (*(("model",) if many else ()), "template", "metric", "best T", "value", "first in resamples", "lead"),
         tuple(rows),
+        folded=True,
     )
 
 
@@ -240,9 +251,8 @@ def _panels(result: ExplorationResult, whose: str) -> list[Panel]:
     if own and max(cell.at[-1].k for cell in own) > 1:
         caption = f"{under}pass@k (solid) and maj@k (dashed) against samples k, 95 % bands over problems."
         panels.append(Panel(f"What samples buy{whose}", caption, _by_samples(own)))
-    read = [cell for cell in own if cell.calibration.num_problems >= FEW]
-    if read:
-        cell = read[-1]
+    cell = _best_read(result.of(template))
+    if cell.calibration.num_problems >= FEW:
         at = f" at temperature {cell.temperature:g}" if math.isfinite(cell.temperature) else ""
         caption = f"{under}{cell.calibration.num_problems:,} problems with one commonest answer{at}."
         panels.append(Panel(f"Does agreement tell?{whose}", caption, _reliability(cell)))
@@ -311,7 +321,7 @@ def _reliability(cell: Cell) -> Figure:
         "hovertemplate": "%{y:.2f}, %{text}<extra></extra>",
     }
     ideal = line([0, 1], [0, 1], "agreement = chance of being right", MUTED, width=1, dash="dash")
-    x_axis = {"range": [-0.02, 1.04], "tickformat": ".0%", "zeroline": False}
+    x_axis = {"range": [-0.02, 1.04], "zeroline": False}
     return figure(
         [ideal, dots],
         "share of the commonest answer",

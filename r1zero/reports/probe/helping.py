@@ -10,7 +10,8 @@ from r1zero.analysis.helping import HelpingResult
 from r1zero.analysis.occurrences import OccurrenceRow
 from r1zero.analysis.transitions import BEHAVIOURS, TransitionRates
 from r1zero.facts.trajectory import TRANSITIONS
-from r1zero.reports.probe.helping_figures import draw_effects, draw_questions, draw_transitions
+from r1zero.reports.cells import shown
+from r1zero.reports.probe.helping_figures import TRANSITION_NAMES, draw_effects, draw_questions, draw_transitions
 from r1zero.reports.sections import Panel, Section, TextTable
 from r1zero.statistics.intervals import Interval, short, show_p
 
@@ -70,13 +71,12 @@ def _contrast_sentence(result: HelpingResult) -> str:
             f"({has}); the difference so far is {best.effect}."
         )
     more = "more" if best.effect.estimate > 0 else "less"
-    size_of = short(abs(best.effect.estimate))
     if best.effect.low > 0 or best.effect.high < 0:
-        verdict = f"responses with a cue are right {more} often than the others, by {size_of}"
+        verdict = f"responses with a cue are right {more} often than the others"
     else:
-        verdict = "no difference in being right is found between responses with a cue and the others"
+        verdict = "responses with a cue cannot be shown to be right more or less often than the others"
     return (
-        f"On the same question, {verdict}: {best.effect}, {show_p(best.p_permutation)} ({basis}). "
+        f"On the same question, {verdict}: a difference of {best.effect} ({show_p(best.p_permutation)}; {basis}). "
         f"Pooled over questions the difference would be {result.naive}."
     )
 
@@ -115,12 +115,14 @@ def _occurrence_sentences(result: HelpingResult) -> list[str]:
     row = result.occurrences[-1]
     if not row.right.cues + row.wrong.cues:
         return []
-    per = f"per thousand {result.per_thousand_of} {row.right.per_thousand:.2f} and {row.wrong.per_thousand:.2f}"
-    odds = f"the odds of a cue in right over wrong responses are {row.odds_ratio:.2f}"
-    within = row.odds_ratio_within
-    if math.isfinite(within.estimate):
-        odds += f", within questions {within:.2f}"
-    return [f"Right responses hold {row.right.cues:,} cues and wrong ones {row.wrong.cues:,}: {per}; {odds}."]
+    right, wrong = row.right, row.wrong
+    said = f"Right responses hold {_count(right.cues, 'cue')} and wrong ones {wrong.cues:,}: "
+    said += f"per thousand {result.per_thousand_of} {right.per_thousand:.2f} and {wrong.per_thousand:.2f}"
+    if math.isfinite(row.odds_ratio.estimate):
+        said += f"; the odds of a cue in right over wrong responses are {row.odds_ratio:.2f}"
+        within = row.odds_ratio_within
+        said += f", within questions {within:.2f}" if math.isfinite(within.estimate) else ""
+    return [f"{said}."]
 
 
 def _count(number: int, noun: str) -> str:
@@ -142,8 +144,8 @@ def _named(results: Mapping[str, HelpingResult], model: str, row: tuple[str, ...
 
 def _contrasts(results: Mapping[str, HelpingResult]) -> TextTable:
     columns = (
-        *("of either kind", "questions", "left out", "problems", "within questions", "inverse variance"),
-        *("length adjusted", "p", "better : worse", "p (sign)", "own > 0 : < 0"),
+        *("of either kind", "within questions", "p", "questions", "left out", "problems", "better : worse"),
+        *("p (sign)", "inverse variance", "length adjusted", "own > 0 : < 0"),
     )
     rows = [
         _named(results, model, _contrast_cells(one))
@@ -151,7 +153,11 @@ def _contrasts(results: Mapping[str, HelpingResult]) -> TextTable:
         for one in sorted(result.contrasts, key=lambda one: -one.min_size)
     ]
     rows += [
-        _named(results, model, ("pooled, ignoring them", "–", "–", str(result.problems), str(result.naive), *["–"] * 6))
+        _named(
+            results,
+            model,
+            ("pooled, ignoring them", shown(result.naive), *["–"] * 3, f"{result.problems:,}", *["–"] * 5),
+        )
         for model, result in results.items()
     ]
     return TextTable(
@@ -169,15 +175,15 @@ def _contrasts(results: Mapping[str, HelpingResult]) -> TextTable:
 def _contrast_cells(one: Contrast) -> tuple[str, ...]:
     return (
         f"{one.min_size} or more",
+        shown(one.effect),
+        _p(one.p_permutation),
         f"{one.num_questions:,}",
         f"{one.single + one.never + one.always + one.too_few:,}",
         f"{one.num_problems:,}",
-        str(one.effect),
-        str(one.inverse_variance),
-        str(one.length_adjusted),
-        _p(one.p_permutation),
         f"{one.better} : {one.worse}",
         _p(one.p_sign),
+        shown(one.inverse_variance),
+        shown(one.length_adjusted),
         f"{one.above} : {one.below}",
     )
 
@@ -195,7 +201,9 @@ def _behaviours(results: Mapping[str, HelpingResult]) -> TextTable:
     ]
     rows = [(name, *(_behaviour_cell(rates, number) for _, rates in columns)) for number, name in enumerate(BEHAVIOURS)]
     rows.append(("superficial: 3 and 4", *(str(rates.superficial) for _, rates in columns)))
-    rows += [(name, *(_transition_cell(rates, name) for _, rates in columns)) for name in TRANSITIONS]
+    rows += [
+        (f"{key}: {TRANSITION_NAMES[key]}", *(shown(rates.shares[key]) for _, rates in columns)) for key in TRANSITIONS
+    ]
     rows.append(("responses", *(f"{rates.responses:,}" for _, rates in columns)))
     return TextTable(
         "behaviours",
@@ -212,30 +220,27 @@ def _behaviour_cell(rates: TransitionRates, number: int) -> str:
     return f"{sum(rates.counts[one] for one in transitions):,} ({short(rates.share(transitions))})"
 
 
-def _transition_cell(rates: TransitionRates, name: str) -> str:
-    return str(next(rates.shares[one] for one in TRANSITIONS if one == name))
-
-
 def _rates(results: Mapping[str, HelpingResult]) -> TextTable:
     columns = (
-        *("responses", "number", "first right", "last right", "gain", "corrected", "damaged"),
-        *("two or more", "corrected", "damaged", "share behind"),
+        *("which", "responses", "first right", "last right", "gain", "corrected", "damaged"),
+        *("two or more", "of these corrected", "of these damaged", "share behind"),
     )
     rows = []
     for model, result in results.items():
         for kind, one in (("all", result.all), ("with a cue", result.with_cue), ("without", result.without_cue)):
             cells = (one.first_right, one.last_right, one.gain, one.correction, one.damage, one.several)
             more = (one.correction_of_several, one.damage_of_several)
-            texts = map(str, (*cells, *more, one.share_after))
+            texts = map(shown, (*cells, *more, one.share_after))
             rows.append(_named(results, model, (kind, f"{one.responses:,}", *texts)))
     return TextTable(
         "first_and_last",
         "first answers and last ones",
         "Corrected: the last answer is right where the first was wrong, FT / (FT + FF). Damaged: TF / (TF + TT). "
-        "Gain: accuracy of last answers minus that of first ones. Two or more: states several answers, and the same "
-        "of those. Behind: the part of the text that stands behind the first answer.",
+        "Gain: accuracy of last answers minus that of first ones. Two or more: states several answers; of these: the "
+        "same among them. Behind: the part of the text that stands behind the first answer.",
         _named(results, "model", columns),
         tuple(rows),
+        folded=True,
     )
 
 
@@ -244,7 +249,7 @@ def _occurrences(results: Mapping[str, HelpingResult]) -> TextTable:
     per = f"per 1000 {units.pop() if len(units) == 1 else 'tokens or characters'}"
     columns = (
         *("temperature", "in right", "in wrong", "a right one", "a wrong one"),
-        *(f"right, {per}", "wrong", "odds ratio", "within questions"),
+        *(f"right, {per}", f"wrong, {per}", "odds ratio", "within questions"),
     )
     rows = [
         _named(results, model, _occurrence_cells(row))
@@ -258,6 +263,7 @@ def _occurrences(results: Mapping[str, HelpingResult]) -> TextTable:
         "cue, right over wrong) do not.",
         _named(results, "model", columns),
         tuple(rows),
+        folded=True,
     )
 
 
@@ -271,7 +277,7 @@ def _occurrence_cells(row: OccurrenceRow) -> tuple[str, ...]:
         row.odds_ratio_within,
     )
     name = "all" if row.temperature is None else f"{row.temperature:g}"
-    return (name, f"{row.right.cues:,}", f"{row.wrong.cues:,}", *(f"{one:.2f}" for one in numbers))
+    return (name, f"{row.right.cues:,}", f"{row.wrong.cues:,}", *(shown(one, ".2f") for one in numbers))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -302,7 +308,7 @@ def _panels(results: Mapping[str, HelpingResult]) -> tuple[Panel, ...]:
         panels.append(
             Panel(
                 "From first to last answer",
-                "Share of responses. Right and wrong are those of the first and of the last answer.",
+                "Share of responses. Corrected: first wrong, last right; damaged: first right, last wrong.",
                 draw_transitions(results),
             )
         )

@@ -25,11 +25,11 @@ TRANSITION_COLOURS = {
     "none": "@truncated",
 }
 TRANSITION_NAMES = {
-    "TT": "right, right",
-    "FT": "wrong, right",
-    "TF": "right, wrong",
-    "FF_same": "wrong, same",
-    "FF_other": "wrong, other",
+    "TT": "stays right",
+    "FT": "corrected",
+    "TF": "damaged",
+    "FF_same": "same wrong",
+    "FF_other": "other wrong",
     "none": "no answer",
 }
 
@@ -109,7 +109,7 @@ def draw_transitions(results: Mapping[str, HelpingResult]) -> Figure:
     ]
     layout = {
         "barmode": "stack",
-        "xaxis": {"title": {"text": "share of responses (fraction)"}, "range": [0, 1]},
+        "xaxis": {"title": {"text": "share of responses"}, "range": [0, 1]},
         "yaxis": {"zeroline": False},
         "height": max(HEIGHT, 120 + 40 * len(bars)),
         "bargap": 0.35,
@@ -147,7 +147,7 @@ def _dots(intervals: list[Interval], places: list[float] | list[int], name: str,
 
 def _difference_axis() -> dict[str, Any]:
     return {
-        "title": {"text": "right with a cue − right without (fraction)"},
+        "title": {"text": "right with a cue − right without"},
         "zeroline": True,
         "zerolinecolor": "@muted",
         "zerolinewidth": 2,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from r1zero.analysis.detectors import DetectorRow, ReflectionResult
+from r1zero.reports.cells import fine, shown, small
 from r1zero.reports.dots import COLOURS, cell, dots, short_name
 from r1zero.reports.sections import Panel, Section, TextTable
 from r1zero.reports.traces import Figure, band, figure, line
@@ -50,8 +51,8 @@ def findings(result: ReflectionResult, who: str = "") -> list[str]:
     if "judge" in others:
         judge, cross = others["judge"], others["cross"]
         said.append(
-            f"{who}The judge finds reflection in {percent(judge.by_response)} of responses, and both together in "
-            f"{percent(cross.by_response)}."
+            f"{who}The judge finds reflection in {fraction(judge.by_response)} of responses, and both together in "
+            f"{fraction(cross.by_response)}."
         )
     said += [who + sentence for sentence in _course(result)]
     for one in result.agreement:
@@ -65,7 +66,7 @@ def findings(result: ReflectionResult, who: str = "") -> list[str]:
     ]
     if result.latent.identified:
         said.append(
-            f"{who}Without labels, the latent-class model puts reflection at {percent(result.latent.prevalence)} of "
+            f"{who}Without labels, the latent-class model puts reflection at {fraction(result.latent.prevalence)} of "
             f"responses ({result.latent.reason})."
         )
     return said
@@ -75,15 +76,15 @@ def _found(row: DetectorRow) -> str:
     if not row.found:
         return (
             f"No cue of {_pool(row)} in {row.responses:,} responses to {row.questions:,} questions: at most "
-            f"{row.by_response.high:.1%} of responses hold one (exact, 95 %)."
+            f"{small(row.by_response.high)} of responses hold one (exact, 95 %)."
         )
-    said = f"{percent(row.by_response)} of {row.responses:,} responses hold a cue of {_pool(row)}"
+    said = f"{fraction(row.by_response)} of {row.responses:,} responses hold a cue of {_pool(row)}"
     if row.samples[1] == 1:
         return said + "."
     n = f"{row.samples[0]}" if row.samples[0] == row.samples[1] else f"{row.samples[0]} to {row.samples[1]}"
-    said += f", and so do {percent(row.by_question)} of {row.questions:,} questions in at least one of {n} responses"
+    said += f", and so do {fraction(row.by_question)} of {row.questions:,} questions in at least one of {n} responses"
     if row.samples != (row.at, row.at):
-        said += f" ({percent(row.by_question_at)} expected at {row.at} responses a question)"
+        said += f" ({fraction(row.by_question_at)} expected at {row.at} responses a question)"
     return said + "."
 
 
@@ -101,23 +102,19 @@ def _course(result: ReflectionResult) -> list[str]:
     said = "more than their intervals allow for" if apart else "within their intervals"
     return [
         f"From temperature {first.temperature:g} to {last.temperature:g} the share of responses with a cue goes from "
-        f"{percent(first.by_response)} to {percent(last.by_response)}, {said}."
+        f"{fraction(first.by_response)} to {fraction(last.by_response)}, {said}."
     ]
 
 
-def percent(interval: Interval) -> str:
-    """Per cent with the digits that small shares need.
+def fraction(interval: Interval) -> str:
+    """A share with the digits that small ones need.
 
-    >>> percent(Interval(0.0123, 0.004, 0.03)), percent(Interval(0.5, 0.4, 0.6))
-    ('1.2 % [0.4, 3.0]', '50 % [40, 60]')
+    >>> fraction(Interval(0.0123, 0.004, 0.03)), fraction(Interval(0.5, 0.4, 0.6))
+    ('.012 [.004, .030]', '.50 [.40, .60]')
     """
-    if not math.isfinite(interval.estimate):
-        return "–"
-    digits = 0 if interval.estimate >= 0.1 else 1 if interval.high >= 0.01 or not math.isfinite(interval.high) else 2
-    low, high = (
-        f"{100 * bound:.{digits}f}" if math.isfinite(bound) else "–" for bound in (interval.low, interval.high)
-    )
-    return f"{100 * interval.estimate:.{digits}f} % [{low}, {high}]"
+    if interval.estimate >= 0.1 or not math.isfinite(interval.estimate):
+        return shown(interval)
+    return fine(interval, 4 if interval.high < 0.01 else 3)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -134,18 +131,18 @@ def _cells(name: str, many: bool) -> tuple[str, ...]:
 
 def _counts(row: DetectorRow) -> tuple[str, ...]:
     return (
+        fraction(row.by_response),
         f"{row.found:,} of {row.responses:,}",
-        percent(row.by_response),
+        fraction(row.by_question),
         f"{row.found_questions:,} of {row.questions:,}",
-        percent(row.by_question),
-        percent(row.by_question_at),
+        fraction(row.by_question_at),
     )
 
 
 def _count_columns(rows: Sequence[DetectorRow]) -> tuple[str, ...]:
     at = sorted({row.at for row in rows})
     n = str(at[0]) if len(at) == 1 else "n"
-    return ("responses", "share", "questions", "share of questions", f"at n = {n}" if n != "n" else "at a common n")
+    return ("share", "responses", "share of questions", "questions", f"at n = {n}" if n != "n" else "at a common n")
 
 
 def _rows_table(
@@ -163,7 +160,7 @@ def _rows_table(
         for row in getattr(result, rows_of)
     ]
     columns = (*_named(many), "detector", *((by,) if by else ()), *_count_columns(everything))
-    return TextTable(key, title, caption, columns, tuple(rows))
+    return TextTable(key, title, caption, columns, tuple(rows), folded=bool(by))
 
 
 def _detectors(results: Mapping[str, ReflectionResult], many: bool) -> TextTable:
@@ -211,6 +208,7 @@ def _keywords_by_temperature(results: Mapping[str, ReflectionResult], many: bool
         "Occurrences · per 1,000 responses, at each temperature.",
         (*_named(many), "cue", *(f"{t:g}" for t in temperatures)),
         tuple(rows),
+        folded=True,
     )
 
 
@@ -223,20 +221,20 @@ def _agreement(results: Mapping[str, ReflectionResult], many: bool) -> TextTable
     ]  # fmt: skip
     columns = (*_named(many), "detector", "and", "both", "only first", "only second", "neither", "kappa")
     caption = "Cohen's kappa: agreement beyond chance. Pools share words, so theirs says little about being right."
-    return TextTable("agreement", "how far detectors agree", caption, columns, tuple(rows))
+    return TextTable("agreement", "how far detectors agree", caption, columns, tuple(rows), folded=True)
 
 
 def _screenings(results: Mapping[str, ReflectionResult], many: bool) -> TextTable:
     rows = [
         (*_cells(name, many), one.detector, str(one.labelled), cell(one.precision), cell(one.recall),
-         cell(one.specificity), cell(one.kappa), percent(one.prevalence))
+         cell(one.specificity), cell(one.kappa), fraction(one.prevalence))
         for name, result in results.items()
         for one in result.screenings
     ]  # fmt: skip
     return TextTable(
         "screenings",
         "detectors against hand labels",
-        "Weighted up from the labelled sample to all distinct responses; `really`: the share of them that labels would "
+        "Weighted up from the labelled sample to all distinct responses; “really”: the share of them that labels would "
         "call reflection.",
         (*_named(many), "detector", "labels", "precision", "recall", "specificity", "kappa", "really"),
         tuple(rows),
@@ -255,9 +253,12 @@ def _latent(results: Mapping[str, ReflectionResult], many: bool) -> TextTable:
     return TextTable(
         "latent",
         "detectors without labels",
-        "The two-class latent model's sensitivity and specificity, if detectors err independently of one another.",
+        "What a model of two hidden classes (reflects, does not) infers from the verdicts alone, if detectors err "
+        "independently of one another: the share of reflecting responses each finds (sensitivity), and of others it "
+        "passes over (specificity).",
         (*_named(many), "detector", "sensitivity", "specificity"),
         tuple(rows),
+        folded=True,
     )
 
 
@@ -282,8 +283,8 @@ def _panels(results: Mapping[str, ReflectionResult]) -> list[Panel]:
         ]
     elif names := list(dict.fromkeys(row.detector for result in results.values() for row in result.detectors)):
         series = {name: {row.detector: row.by_response for row in result.detectors} for name, result in results.items()}
-        shown = dots(names, series, "share of responses", x_axis={"rangemode": "tozero", "tickformat": ".1%"})
-        panels.append(Panel("Reflection by detector", "Share of responses, with 95 % intervals.", shown))
+        drawn = dots(names, series, "share of responses", x_axis={"rangemode": "tozero"})
+        panels.append(Panel("Reflection by detector", "Share of responses, with 95 % intervals.", drawn))
     counts: dict[str, int] = {}
     for result in results.values():
         for row in result.keywords:
@@ -291,8 +292,8 @@ def _panels(results: Mapping[str, ReflectionResult]) -> list[Panel]:
     cues = sorted(counts, key=lambda cue: -counts[cue])[:KEYWORDS]
     if cues:
         series = {name: {row.cue: row.per_thousand for row in result.keywords} for name, result in results.items()}
-        shown = dots(cues, series, "occurrences in 1,000 responses", x_axis={"rangemode": "tozero"})
-        panels.append(Panel("Cues", "The commonest cues, with 95 % intervals.", shown))
+        drawn = dots(cues, series, "occurrences in 1,000 responses", x_axis={"rangemode": "tozero"})
+        panels.append(Panel("Cues", "The commonest cues, with 95 % intervals.", drawn))
     return panels
 
 
@@ -312,21 +313,21 @@ def _over_temperature(results: Mapping[str, ReflectionResult], measure: str, y_t
             lines.append(
                 line(x, [one.estimate for one in values], label, colour, dash=DASHES[d % len(DASHES)], markers=True)
             )
-    y_axis = {"rangemode": "tozero", "tickformat": ".1%"}
+    y_axis = {"rangemode": "tozero"}
     return figure([*bands, *lines], "temperature", y_title, {"zeroline": False}, y_axis)
 
 
 def _notes(results: Mapping[str, ReflectionResult]) -> list[str]:
     notes = ["A cue says that the words are there, not that anything was reconsidered."]
     if not any(row.detector == "judge" for result in results.values() for row in result.detectors):
-        notes.append("No judge was asked, so there is no judge and no cross detector.")
+        notes.append("There are no verdicts of a judge, so there is no judge and no cross detector.")
     for name, result in results.items():
         latent = result.latent
         if not latent.identified and math.isfinite(latent.bounds[0]):
             who = f"{name}: " if len(results) > 1 else ""
             notes.append(
                 f"{who}Prevalence without labels is not identified: {latent.reason}. All of "
-                f"{', '.join(latent.detectors)} fire in {latent.bounds[0]:.1%} of responses, at least one in "
-                f"{latent.bounds[1]:.1%}."
+                f"{', '.join(latent.detectors)} fire in {small(latent.bounds[0])} of responses, at least one in "
+                f"{small(latent.bounds[1])}."
             )
     return notes

@@ -16,7 +16,7 @@ from r1zero.statistics.intervals import Interval, show_p
 TITLE = "Triviality of thinking"
 QUESTION = "Is the thinking about its question, and does the answer need it?"
 WORDS = {"own": "their own thinking", "deleted": "none", "swapped": "another question's"}
-SHARE = {"range": [-0.02, 1.02], "tickformat": ".0%"}
+SHARE = {"range": [-0.02, 1.02]}
 
 
 def section(results: Mapping[str, TrivialityResult], thinking: Mapping[str, ThinkingResult] | None = None) -> Section:
@@ -128,7 +128,7 @@ def _effects(tried: Mapping[str, ThinkingResult], many: bool) -> TextTable:
         "thinking-effects",
         "what deleting and swapping the thinking does",
         "Paired differences of the share right; p by flipping signs of whole problems, and Holm's correction of it.",
-        (*(("model",) if many else ()), "contrast", "difference", "p", "p (Holm)", "responses", "problems"),
+        (*(("model",) if many else ()), "contrast", "difference", "p", "p, Holm", "responses", "problems"),
         tuple(rows),
     )
 
@@ -142,8 +142,8 @@ def _texts(results: Mapping[str, TrivialityResult], many: bool) -> TextTable:
     return TextTable(
         "similarity",
         "shared thinking",
-        "3-grams of words that two pieces of thinking share, over those of either (Jaccard), across and within "
-        "questions; wording: with every number as 0.",
+        "3-grams (runs of three words) that two pieces of thinking share, over those of either (Jaccard), across and "
+        "within questions; wording: with every number as 0.",
         (
             *(("model",) if many else ()), "template", "questions", "responses", "no thinking", "across", "within",
             "wording across", "wording within",
@@ -162,13 +162,14 @@ def _repetition(results: Mapping[str, TrivialityResult], many: bool) -> TextTabl
     return TextTable(
         "repetition",
         "compression and repetition",
-        "compressed: bytes after zlib over bytes before (near 1 in short texts, whatever they say). together: "
-        f"{TOGETHER} questions' thinking compressed as one, over apart; low where it is alike. repeated: 3-grams that "
+        "Compressed: bytes after zlib over bytes before (near 1 in short texts, whatever they say). Together: "
+        f"{TOGETHER} questions' thinking compressed as one, over apart; low where it is alike. Repeated: 3-grams that "
         f"stood before in the same thinking; alarm: responses with more than {ALARM:.0%} of them.".replace("%", " %"),
         (
             *(("model",) if many else ()), "template", "characters", "compressed", "together", "repeated", "alarm",
         ),
         tuple(rows),
+        folded=True,
     )  # fmt: skip
 
 
