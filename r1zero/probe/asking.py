@@ -70,6 +70,7 @@ def intervened(subject: Subject, model: Loaded, config: ProbeConfig, out: Path, 
     rollouts = (
         subject.rollouts()
         .filter((pl.col("template") == name) & (pl.col("temperature") == temperature))
+        .drop("logprobs")
         .collect()
         .sort("problem_id", "sample", maintain_order=True)
     )

@@ -20,8 +20,10 @@ from r1zero.statistics.intervals import (
     NOTHING,
     Interval,
     cluster_interval,
+    exact_interval,
     holm,
     minimum_detectable_effect,
+    ratio_interval,
     sign_flip_test,
 )
 
@@ -80,13 +82,17 @@ def arms(records: pl.DataFrame, wanted: Sequence[tuple[str, str]], *, seed: int 
     for kind, arm in wanted:
         rows = records.filter(pl.col("kind") == kind, pl.col("arm") == arm)
         problems = rows["problem_id"].to_numpy()
-        correct, tokens, truncated, cued = (
-            cluster_interval(rows[name].cast(pl.Float64).to_numpy(), problems, seed=seed)
-            for name in ("correct", "tokens", "truncated", "cued")
-        )
+        correct, truncated, cued = (share(rows, name) for name in ("correct", "truncated", "cued"))
+        tokens = cluster_interval(rows["tokens"].to_numpy(), problems, seed=seed)
         if rows.height:
             found.append(Arm(kind, arm, correct, tokens, truncated, cued, rows.height))
     return tuple(found)
+
+
+def share(rows: pl.DataFrame, column: str) -> Interval:
+    """The share of rows in which a statement holds, clustered by problem."""
+    own = rows.group_by("problem_id", maintain_order=True).agg(hits=pl.col(column).sum(), rows=pl.len())
+    return ratio_interval(own["hits"].to_numpy(), own["rows"].to_numpy())
 
 
 def effects(records: pl.DataFrame, contrasts: Sequence[Contrast], *, seed: int = 0) -> tuple[Effect, ...]:
@@ -108,7 +114,7 @@ def effect(records: pl.DataFrame, contrast: Contrast, *, seed: int = 0) -> Effec
     sums_P = own.group_by("problem_id", maintain_order=True).agg(pl.col("correct").sum())["correct"].to_numpy()
     return Effect(
         contrast,
-        cluster_interval(own["correct"].to_numpy(), problems, seed=seed, resamples=RESAMPLES),
+        _mean_difference(own["correct"].to_numpy(), problems, seed),
         sign_flip_test(sums_P, seed=seed) if own.height else math.nan,
         math.nan,
         cluster_interval(own["tokens"].to_numpy(), problems, seed=seed, resamples=RESAMPLES),
@@ -142,9 +148,15 @@ def _corrected(contrast: Contrast, own: pl.DataFrame, placebo: pl.DataFrame, see
     if not own.height or not placebo.height:
         return Effect(contrast, NOTHING, math.nan, math.nan, NOTHING, own.height, len(names), math.nan)
     correct, tokens = (_Two.of(own, placebo, names, column) for column in ("correct", "tokens"))
+    interval = correct.interval(seed)
+    if interval.low == interval.high:  # no place differs from another of its kind
+        first, second = (
+            _mean_difference(rows["correct"].to_numpy(), rows["problem_id"].to_numpy(), seed) for rows in (own, placebo)
+        )
+        interval = replace(interval, low=first.low - second.high, high=first.high - second.low)
     return Effect(
         contrast,
-        correct.interval(seed),
+        interval,
         sign_flip_test(correct.under_no_difference(), seed=seed),
         math.nan,
         tokens.interval(seed),
@@ -209,6 +221,18 @@ def _difference(sums_R2: np.ndarray, counts_R2: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         means_R2 = sums_R2 / counts_R2
     return means_R2[:, 0] - means_R2[:, 1]
+
+
+def _mean_difference(values_N: np.ndarray, problems_N: np.ndarray, seed: int) -> Interval:
+    """The mean of differences between -1 and 1, with a bootstrap over problems.
+
+    Where all are the same, c, a bootstrap has no width. Then at most a share u of all problems has others (the exact
+    bound for 0 of P), which lie between -1 and 1: from (1 - u) c - u to (1 - u) c + u.
+    """
+    if values_N.size and np.ptp(values_N) < 1e-12 and (size := np.unique(problems_N).size) > 1:
+        other, same = exact_interval(0, size).high, float(values_N[0])
+        return Interval(same, (1 - other) * same - other, (1 - other) * same + other)
+    return cluster_interval(values_N, problems_N, seed=seed, resamples=RESAMPLES)
 
 
 def _detectable(values_N: np.ndarray, problems_N: np.ndarray) -> float:

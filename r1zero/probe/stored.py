@@ -32,15 +32,8 @@ class Stored:
     tokens: TokenText  # without the end token
     ended: bool  # by an end token
     correct: bool
-    formatted: bool
     origin: Mapping[str, Any]
     entropy_T: np.ndarray = field(default_factory=lambda: np.zeros(0))  # nats before each token, where it was read
-
-
-def read_stored(rollouts: pl.DataFrame, policy: Policy, template: Template, *, count: int, seed: int) -> list[Stored]:
-    """Up to `count` responses at random, spread over the problems.  Raises ValueError where none can be broken off."""
-    rows = spread(usable(rollouts, template), count, random.Random(f"stored/{seed}"))
-    return read_rows(rows, policy, template)[0]
 
 
 def usable(rollouts: pl.DataFrame, template: Template) -> pl.DataFrame:
@@ -83,7 +76,7 @@ def _stored(row: Mapping[str, Any], policy: Policy, template: Template) -> Store
     problem = Problem(row["problem_id"], row["task"], row["problem"] or "", row["gold"], level=row.get("level"))
     prompt = Prompt(problem, template.name, row["prompt"], encode(policy.tokenizer, row["prompt"]))
     origin = {name: row.get(name) for name in ORIGIN}
-    return Stored(row["key"], prompt, tokens, ended, bool(row["correct"]), bool(row["formatted"]), origin)
+    return Stored(row["key"], prompt, tokens, ended, bool(row["correct"]), origin)
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:

@@ -15,6 +15,7 @@ from r1zero.store import Split, read_rollouts
 if TYPE_CHECKING:
     from r1zero.probe.interventions import CausalResult
     from r1zero.probe.thinking import ThinkingResult
+    from r1zero.probe.verdicts import Judged
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Subject:
     model: str | None = None  # and only those of this model
     causal: CausalResult | None = None  # None where the model was not there to be asked, or is not to be
     thinking: ThinkingResult | None = None
+    judged: Mapping[str, Judged] | None = None  # by what a judge was asked, where there is one
     facts_of_asking: Mapping[str, Any] | None = None  # for the report's foot: config, versions, commit, machine
 
     def rollouts(self) -> pl.LazyFrame:

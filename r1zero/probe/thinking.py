@@ -20,8 +20,8 @@ from r1zero.config import SamplingConfig
 from r1zero.engines import Engine
 from r1zero.models.load import Policy
 from r1zero.probe.continuations import Continuation, Prefix, continue_from, fits
-from r1zero.probe.effects import Contrast, Effect, effects
-from r1zero.probe.stored import Stored, read_stored, write_table
+from r1zero.probe.effects import Contrast, Effect, effects, share
+from r1zero.probe.stored import Stored, read_rows, spread, usable, write_table
 from r1zero.probe.wording import encode, opener, thinking_ends
 from r1zero.statistics.intervals import Interval, cluster_interval
 from r1zero.store import write_atomically
@@ -65,7 +65,7 @@ class ThinkingResult:
 
     responses: int  # that were intervened in
     problems: int
-    without_answer: int  # responses left out: cut, or with no answer where the template wants it
+    without_answer: int  # of all responses those left out: cut, or with no answer where the template wants it
     without_thinking: Interval  # share of the responses with an answer that have nothing before it; left out
     dropped: int  # responses of which an arm leaves no room for an answer; left out
     arms: tuple[Answered, ...]  # in the order of ARMS
@@ -103,7 +103,9 @@ def thinking_test(
     """
     if responses < 1:
         raise ValueError(f"responses={responses}: must be at least 1")
-    stored = read_stored(rollouts, policy, template, count=responses * 3, seed=seed)
+    rows = usable(rollouts, template)
+    formatted = rows.filter(pl.col("formatted").fill_null(False))
+    stored, _ = read_rows(spread(formatted, responses * 3, random.Random(f"stored/{seed}")), policy, template)
     thoughts = [_thought(one, template) for one in stored]
     answered = [thought for thought in thoughts if thought is not None]
     empty = [not thought.text.strip() for thought in answered]
@@ -125,7 +127,7 @@ def thinking_test(
     records = _records([one for group in continued for one in group])
     problems = [thought.source.prompt.problem.id for thought in answered]
     found: dict[str, Any] = {
-        "without_answer": len(thoughts) - len(answered),
+        "without_answer": rows.height - formatted.height + len(thoughts) - len(answered),
         "empty": [[problem, nothing] for problem, nothing in zip(problems, empty, strict=True)],
         "dropped": len(arms) - len(fitting),
         "seed": seed,
@@ -152,7 +154,7 @@ def summarize(
         records["prefix"].n_unique(),
         records["problem_id"].n_unique(),
         without_answer,
-        cluster_interval([float(nothing) for _, nothing in empty], [problem for problem, _ in empty], seed=seed),
+        share(pl.DataFrame(empty, schema={"problem_id": pl.String, "empty": pl.Boolean}, orient="row"), "empty"),
         dropped,
         tuple(_answered(records, arm, seed) for arm in ARMS),
         effects(records, CONTRASTS, seed=seed),
@@ -161,8 +163,8 @@ def summarize(
 
 
 def _thought(one: Stored, template: Template) -> _Thought | None:
-    """The response up to its answer's opener; None where it gave no answer or was cut."""
-    end = thinking_ends(one.tokens.text, template.answer_format) if one.formatted else None
+    """The response up to its answer's opener; None where none is found."""
+    end = thinking_ends(one.tokens.text, template.answer_format)
     if end is None:
         return None
     count = one.tokens.before(end)
@@ -228,10 +230,6 @@ def _records(continued: Sequence[Continuation]) -> pl.DataFrame:
 def _answered(records: pl.DataFrame, arm: str, seed: int) -> Answered:
     own = records.filter(pl.col("arm") == "own").select("prefix", own="extracted")
     rows = records.filter(pl.col("arm") == arm).join(own, on="prefix", maintain_order="left")
-    problems = rows["problem_id"].to_numpy()
-    same = (rows["extracted"] == rows["own"]).fill_null(False)
-    accuracy, unchanged, tokens = (
-        cluster_interval(column.cast(pl.Float64).to_numpy(), problems, seed=seed)
-        for column in (rows["correct"], same, rows["tokens"])
-    )
-    return Answered(arm, accuracy, unchanged, tokens)
+    rows = rows.with_columns(same=(pl.col("extracted") == pl.col("own")).fill_null(False))
+    tokens = cluster_interval(rows["tokens"].to_numpy(), rows["problem_id"].to_numpy(), seed=seed)
+    return Answered(arm, share(rows, "correct"), share(rows, "same"), tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from r1zero.facts.cues import POOLS, has_cue
 from r1zero.models.packing import Tree
 from r1zero.probe.continuations import Bans, Continuation, Prefix, continue_from, fits
 from r1zero.probe.entropy import entropies
-from r1zero.probe.stored import Stored, read_stored
+from r1zero.probe.stored import Stored, read_rows, spread, usable
 from r1zero.records import Prompt, Response
 from r1zero.tasks.templates import Template
 
@@ -43,7 +44,8 @@ class Scripted:
 
 @pytest.fixture(scope="module")
 def stored(organism: Any) -> list[Stored]:
-    return read_stored(organism.rollouts, organism.policy, organism.template, count=20, seed=0)
+    rows = spread(usable(organism.rollouts, organism.template), 20, random.Random(0))
+    return read_rows(rows, organism.policy, organism.template)[0]
 
 
 def go_on(organism: Any, prefixes: Sequence[Prefix], **settings: Any) -> list[list[Continuation]]:
@@ -163,7 +165,8 @@ def test_a_stored_response_reads_back_as_its_tokens(organism: Any, stored: list[
     assert len({one.prompt.problem.id for one in stored}) == 20  # spread over problems
     assert all(one.tokens.text in texts for one in stored)
     spoiled = organism.rollouts.with_columns(response="x" + organism.rollouts["response"])
-    assert read_stored(spoiled, organism.policy, organism.template, count=20, seed=0) == []
+    rows = usable(spoiled, organism.template).to_dicts()
+    assert read_rows(rows, organism.policy, organism.template) == ([], len(rows))
     bare = organism.rollouts.with_columns(token_ids=pl.lit(None, pl.List(pl.Int32)))
     with pytest.raises(ValueError, match="token ids"):
-        read_stored(bare, organism.policy, organism.template, count=2, seed=0)
+        usable(bare, organism.template)

@@ -11,6 +11,7 @@ import pytest
 from r1zero.probe.effects import Contrast, arms, effect, effects, paired
 from r1zero.statistics.intervals import minimum_detectable_effect
 
+ARMS = ("kept", "banned")
 BANNED = Contrast("kept − banned", "cue", "kept", "banned")
 CORRECTED = Contrast("kept − banned", "cue", "kept", "banned", placebo="placebo")
 
@@ -143,6 +144,20 @@ def test_an_effect_that_placebo_places_have_too_is_rarely_significant() -> None:
     covered, significant = coverage(CORRECTED, 0.0, effect=0.2, placebo=0.2)
     assert covered >= 0.9
     assert significant <= 0.09
+
+
+def test_no_difference_anywhere_is_not_known_to_be_none_everywhere() -> None:
+    """With 8 of 8 problems alike, up to .3694 of all (1 - .025^(1/8)) may be otherwise."""
+    rows = [(kind, arm, f"{kind}{p}", f"p{p}", 0, 9) for kind in ("cue", "placebo") for p in range(8) for arm in ARMS]
+    found = effect(frame(*rows), BANNED).accuracy
+    assert (found.estimate, found.low, found.high) == pytest.approx((0, -0.3694, 0.3694), abs=1e-4)
+    found = effect(frame(*rows), CORRECTED).accuracy
+    assert (found.estimate, found.low, found.high) == pytest.approx((0, -0.7388, 0.7388), abs=1e-4)
+    [alone, _] = arms(frame(*rows).with_columns(truncated=False, cued=False), [("cue", arm) for arm in ARMS])
+    assert (alone.accuracy.estimate, alone.accuracy.high) == pytest.approx((0, 0.3694), abs=1e-4)
+    always = [(kind, arm, prefix, name, int(arm == "kept"), 9) for kind, arm, prefix, name, _, _ in rows]
+    found = effect(frame(*always), BANNED).accuracy
+    assert (found.estimate, found.low, found.high) == pytest.approx((1, 1 - 2 * 0.3694, 1), abs=1e-4)
 
 
 def scarce_placebos(seed: int, *, problems: int) -> pl.DataFrame:

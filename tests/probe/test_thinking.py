@@ -88,6 +88,14 @@ def test_responses_without_answer_or_thinking_are_counted_and_left_out(organism:
     assert result.without_thinking.estimate == pytest.approx(1 - sum(with_thinking) / len(with_thinking))
 
 
+def test_few_answers_among_many_responses_are_found(organism: Any) -> None:
+    answered = organism.rollouts.filter("formatted").unique("problem_id", maintain_order=True).head(4)
+    rows = pl.concat([organism.rollouts.with_columns(formatted=pl.lit(False)), answered])
+    result = run(organism, None, rollouts=rows, responses=4)
+    assert result.without_answer == organism.rollouts.height
+    assert result.responses + round(4 * result.without_thinking.estimate) == 4
+
+
 def test_one_problem_alone_has_no_others_thinking(organism: Any) -> None:
     one = organism.rollouts.filter(pl.col("problem_id") == organism.rollouts["problem_id"][0])
     result = run(organism, None, rollouts=one)
