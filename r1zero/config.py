@@ -35,11 +35,18 @@ def knob(default: Any, help: str) -> Any:
 class ModelConfig:
     path: str = knob("tiny-search", "a Hugging Face directory, a Hub id, or the name of a shipped model")
     gradient_checkpointing: bool = knob(False, "recompute activations in the backward pass: less memory, more time")
+    max_pixels: int = knob(
+        0, "pictures with a larger area, in pixels, are scaled down to it (Qwen2-VL); 0 is the model's own limit"
+    )
 
 
 @dataclass(frozen=True)
 class TaskConfig:
-    name: Literal["countdown", "math", "gsm8k"] = knob("countdown", "what is asked: countdown, math or gsm8k")
+    name: Literal["countdown", "math", "gsm8k", "visual", "sat", "cvbench", "visual_file"] = knob(
+        "countdown",
+        "what is asked: countdown, math, gsm8k, visual (rendered pictures), sat, cvbench or visual_file (a file of "
+        "your own questions with pictures)",
+    )
     path: str | None = knob(
         None,
         "a parquet or jsonl file, or a Hub id OWNER/NAME[:CONFIG]: for countdown with columns `nums` and `target` "
@@ -49,6 +56,28 @@ class TaskConfig:
     num_numbers: tuple[int, ...] = knob((3,), "how many numbers a generated problem has; one of these at random")
     number_max: int = knob(25, "largest number in a generated problem; the smallest is 1")
     target_max: int = knob(100, "largest target of a generated problem; the smallest is 1")
+    questions: tuple[str, ...] = knob(
+        ("count", "relation", "depth", "distance"), "visual: kinds of questions about rendered pictures, asked in turn"
+    )
+    num_rows: int = knob(0, "sat, cvbench, visual_file: rows that are read of the file, its first ones; 0 is all")
+    max_pictures: int = knob(
+        0, "sat, visual_file: rows with more pictures are left out and counted; 0 keeps all, VisualThinker-R1-Zero: 1"
+    )
+    max_picture_pixels: int = knob(64 << 20, "pictures in files with more pixels are refused, as broken ones are")
+    bad_rows: Literal["refuse", "skip"] = knob(
+        "refuse",
+        "rows with pictures that cannot be asked (picture missing or broken, marks that do not match, answer not "
+        "among the choices): stop, or leave them out and count them",
+    )
+    images: str = knob("", "folder to which paths of pictures in a file are relative; without it the file's own folder")
+    kept_images: str = knob(
+        "runs/images", "folder in which pictures that stand in a data file are kept, named by what is in them"
+    )
+
+    def __post_init__(self) -> None:
+        _require(self.num_rows >= 0, "task.num_rows", self.num_rows, "at least 1, or 0 for all")
+        _require(self.max_pictures >= 0, "task.max_pictures", self.max_pictures, "at least 1, or 0 for all")
+        _require(self.max_picture_pixels >= 1, "task.max_picture_pixels", self.max_picture_pixels, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -80,6 +109,14 @@ class RewardConfig:
     correct: float = knob(1.0, "reward of a correct answer")
     wrong_answer: float = knob(0.0, "reward of an answer that was found but is wrong; oat-zero and TinyZero use 0.1")
     unformatted: float = knob(0.0, "reward where no answer was found")
+    form: float = knob(
+        0.0,
+        "added where the whole response is <think>...</think> <answer>...</answer>, an opening tag of the prompt "
+        "included; VisualThinker-R1-Zero: 1",
+    )
+    per_token: float = knob(
+        0.0, "added for each token of the response; VisualThinker-R1-Zero's ablation with a length reward: 0.001"
+    )
     truncated: float | None = knob(
         None, "reward of a response cut at max_tokens, whatever it says; without it the response is graded as it stands"
     )
@@ -235,6 +272,9 @@ class LearnerConfig:
         "arithmetic of forward and backward (weights stay float32); auto is bfloat16 where the hardware has it",
     )
     device: str = knob("auto", "cpu, cuda or cuda:N; auto takes a GPU if there is one")
+    freeze: Literal["none", "vision", "language"] = knob(
+        "none", "the part of a model that sees which does not learn: vision is tower and projector, language the rest"
+    )
 
 
 @dataclass(frozen=True)
@@ -546,6 +586,21 @@ class ArchitectureConfig:
 
 
 @dataclass(frozen=True)
+class VisualCorpusConfig:
+    """Dials of the generated corpus of pictures; r1zero/tasks/visual/corpus.py shows what each does.  Shares are 0 to 1."""
+
+    documents_per_step: int = knob(24, "documents in an optimizer step")
+    lookups: float = knob(0.2, "share of documents that write a scene down and look names up in it")
+    distances: float = knob(0.2, "share of documents that write a scene down and measure distances in it")
+    direct: float = knob(0.1, "share of documents that answer a question without thinking")
+    careless: float = knob(0.35, "share of thinking documents that guess, glance and guess, or misread")
+    misreading: float = knob(0.5, "in documents that misread, the share of objects taken for a random one")
+    question_weights: tuple[float, ...] = knob(
+        (1.0, 1.0, 1.0, 1.0), "how often count, relation, depth and distance are asked, relative to each other"
+    )
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """`r1zero pretrain`: a tiny base model from scratch on a generated corpus."""
 
@@ -554,7 +609,9 @@ class PretrainConfig:
     out: str = knob("models/tiny-base", "where the Hugging Face directory is written")
     steps: int = knob(1000, "optimizer steps")
     tokens_per_step: int = knob(16_384, "training tokens in an optimizer step")
-    corpus: CorpusConfig = knob(CorpusConfig, "what it reads")
+    world: Literal["countdown", "visual"] = knob("countdown", "what it reads about: numbers or pictures")
+    corpus: CorpusConfig = knob(CorpusConfig, "what it reads in the world of numbers")
+    pictures: VisualCorpusConfig = knob(VisualCorpusConfig, "what it sees and reads in the world of pictures")
     architecture: ArchitectureConfig = knob(ArchitectureConfig, "what it is")
     learner: LearnerConfig = knob(LearnerConfig, "how it learns")
     card_problems: int = knob(256, "held-out problems measured for the model card, 8 responses each; 0 leaves it out")

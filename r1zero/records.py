@@ -28,6 +28,7 @@ class Problem:
     gold: str  # what the task's grader compares with; JSON where it has parts
     fields: Mapping[str, Any] = field(default_factory=dict)  # what templates may use besides `text`
     level: float | None = None  # difficulty, where the task has one
+    images: tuple[str, ...] = ()  # references that r1zero.tasks.pictures opens: a path, sha256:HEX, scene:...
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Prompt:
 
     problem: Problem
     template: str
-    text: str
-    token_ids: tuple[int, ...]
+    text: str  # `<image>` where a picture goes; without any, pictures come first
+    token_ids: tuple[int, ...]  # each picture as the placeholders that stand for its features
+    images: tuple[str, ...] = ()  # references, in the order of the text
 
 
 @dataclass(frozen=True)

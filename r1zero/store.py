@@ -52,10 +52,11 @@ _COLUMNS: dict[Any, Any] = {
     "reward": pl.Float64,
     "advantage": pl.Float64,
     "level": pl.Float64,
+    "images": pl.List(pl.String),
 }
 SCHEMA = pl.Schema(_COLUMNS)
 ROW_GROUP = 8192  # rows that a reader of a slice has to unpack at once
-MAY_LACK = {"level"}  # files written before the column was there: read as null
+MAY_LACK = {"level", "images"}  # files written before the column was there: read as null
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -109,6 +110,7 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "reward": rollout.reward,
         "advantage": rollout.advantage,
         "level": prompt.problem.level,
+        "images": prompt.images or None,
     }
 
 

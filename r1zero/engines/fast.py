@@ -9,6 +9,7 @@ A tick is one forward pass over the newest token of every running row, and one n
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
@@ -27,6 +28,9 @@ from r1zero.engines.stopping import StopStrings, stop_strings, token_pieces
 from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of
+from r1zero.models.packing import flat_positions
+from r1zero.models.vision import Sight, all_features
+from r1zero.models.vision_prompt import sight_of_prompt
 from r1zero.records import Prompt, Response
 
 REFILL_SHARE = 0.25  # waiting prompts enter when this share of max_concurrent is free
@@ -131,7 +135,9 @@ class _Sampler:
         """Read each group's prompt once.  Returns the group's rows as a cohort, and the logits of their first token."""
         device = self.policy.device
         rows = [Row(i, self.requests[i], self.transcript.free.pop(), self.tick) for group in groups for i in group]
-        cache = KeyValueCache([len(row.request.prompt.token_ids) for row in rows], device)
+        sights = [sight_of_prompt(self.policy, self.requests[group[0]].prompt) for group in groups]
+        lengths = [len(row.request.prompt.token_ids) for row in rows]
+        cache = KeyValueCache(lengths, device, _next_positions(groups, sights, lengths))
         if self.bans is not None:
             self.bans.enter([row.slot for row in rows], [row.request.prompt.token_ids for row in rows])
         prompts = [self.requests[group[0]].prompt.token_ids for group in groups]
@@ -140,10 +146,23 @@ class _Sampler:
             copies = [len(group) for group in groups[chunk]]
             layout = PrefillLayout([len(ids) for ids in prompts[chunk]], copies, cache, first_row)
             first_row += sum(copies)
-            flat_N = torch.tensor([id for ids in prompts[chunk] for id in ids], device=device)
-            hidden_ND = hidden_states(self.policy.model, flat_N, layout.position_ids, layout)
+            hidden_ND = self.read(prompts[chunk], sights[chunk], layout)
             logits.append(self.head.logits(hidden_ND[layout.last_P]).repeat_interleave(layout.copies_P, dim=0))
         return Cohort(rows, cache, torch.zeros(len(rows), dtype=torch.long, device=device)), torch.cat(logits)
+
+    def read(self, prompts: Sequence[tuple[int, ...]], sights: Sequence[Sight | None], layout: PrefillLayout) -> Tensor:
+        """Hidden states of prompts in a flat row; each picture is encoded once for its group.  [N, D]"""
+        model, device = self.policy.model, self.policy.device
+        flat_N = torch.tensor([id for ids in prompts for id in ids], device=device)
+        if not any(sights) or self.policy.vision is None:
+            return hidden_states(model, flat_N, layout.position_ids, layout)
+        starts = itertools.accumulate((len(ids) for ids in prompts), initial=0)
+        at_F = torch.cat([start + sight.at_F for start, sight in zip(starts, sights, strict=False) if sight])
+        positions = flat_positions(
+            [sight.positions if sight else torch.arange(len(ids)) for ids, sight in zip(prompts, sights, strict=True)]
+        )
+        features_FD = all_features(self.policy.vision, model, sights)
+        return hidden_states(model, flat_N, positions.to(device), layout, features_FD, at_F.to(device))
 
     def decode(self, cohorts: Sequence[Cohort]) -> Tensor:
         """Logits of the next token of every row.  [N, V]"""
@@ -215,11 +234,21 @@ def _merge_nearest(cohorts: Sequence[Cohort]) -> list[Cohort]:
 
 
 def _groups(requests: Sequence[Request]) -> list[list[int]]:
-    """Indices of the requests that share a prompt, groups with short prompts first."""
-    groups: dict[tuple[int, ...], list[int]] = {}
+    """Indices of the requests that share a prompt and its pictures, groups with short prompts first."""
+    groups: dict[tuple[tuple[int, ...], tuple[str, ...]], list[int]] = {}
     for i, request in enumerate(requests):
-        groups.setdefault(request.prompt.token_ids, []).append(i)
-    return [groups[ids] for ids in sorted(groups, key=len)]
+        groups.setdefault((request.prompt.token_ids, request.prompt.images), []).append(i)
+    return [groups[key] for key in sorted(groups, key=lambda key: len(key[0]))]
+
+
+def _next_positions(
+    groups: Sequence[Sequence[int]], sights: Sequence[Sight | None], lengths_N: Sequence[int]
+) -> Sequence[int] | None:
+    """The position of each row's first response token, where pictures make it another than the prompt's length."""
+    if not any(sights):
+        return None
+    of_row = [sight for group, sight in zip(groups, sights, strict=True) for _ in group]
+    return [sight.next_position if sight else length for sight, length in zip(of_row, lengths_N, strict=True)]
 
 
 def _admit(waiting: list[list[int]], free: int, *, may_split: bool) -> list[list[int]]:

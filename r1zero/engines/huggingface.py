@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from r1zero.config import EngineConfig, SamplingConfig
 from r1zero.engines.banned import Bans
@@ -20,6 +22,8 @@ from r1zero.engines.requests import Request, make_requests, make_response
 from r1zero.engines.sampling import draw, uniforms
 from r1zero.engines.stopping import StopStrings, stop_strings, token_pieces
 from r1zero.models.load import Policy
+from r1zero.models.logprobs import FORBIDDEN, forbidden_ids
+from r1zero.models.vision_prompt import sight_of_prompt
 from r1zero.records import Prompt, Response
 
 
@@ -84,16 +88,34 @@ def _generate(
         ids = request.prompt.token_ids
         input_ids_BW[row, width - len(ids) :] = torch.tensor(ids)
         mask_BW[row, width - len(ids) :] = 1
+    input_ids_BW = input_ids_BW.to(policy.device)
     chooser = _Chooser(batch, policy, sampling, banned)
     stopper = _Stopper(batch, policy, width, stops, on_tokens)
     policy.model.generate(  # type: ignore[operator]
-        input_ids_BW.to(policy.device),
+        input_ids_BW,
         attention_mask=mask_BW.to(policy.device),
+        **_picture_inputs(policy, batch, input_ids_BW),
         logits_processor=LogitsProcessorList([chooser]),
         stopping_criteria=StoppingCriteriaList([stopper]),
         max_new_tokens=max(request.limit for request in batch),
     )
     return chooser, stopper
+
+
+def _picture_inputs(policy: Policy, batch: Sequence[Request], input_ids_BW: Tensor) -> dict[str, Any]:
+    """What `generate` takes besides ids where prompts have pictures, each of which is encoded once for its group."""
+    if policy.vision is None or not any(request.prompt.images for request in batch):
+        return {}
+    sights, encoded, features = [], {}, []
+    for request in batch:
+        prompt = request.prompt
+        sights.append(sight_of_prompt(policy, prompt))
+        for reference, patches in zip(prompt.images, sights[-1].patches if sights[-1] else (), strict=True):
+            if reference not in encoded:
+                [encoded[reference]] = policy.vision.features(policy.model, [patches])
+            features.append(encoded[reference])
+    outputs = BaseModelOutputWithPooling(pooler_output=features)  # type: ignore[arg-type]
+    return {"mm_encoder_outputs": {"image": outputs}} | policy.vision.generate_inputs(input_ids_BW, sights)
 
 
 class _Chooser(LogitsProcessor):
@@ -106,6 +128,7 @@ class _Chooser(LogitsProcessor):
         self.sampling = sampling
         self.keys_B = torch.tensor([request.key for request in batch], device=policy.device)
         self.rows_B = torch.arange(len(batch), device=policy.device)
+        self.forbidden = forbidden_ids(policy)
         self.bans = Bans(banned, policy.vocab_size, len(batch), policy.device) if banned else None
         if self.bans is not None:
             self.bans.enter(range(len(batch)), [request.prompt.token_ids for request in batch])
@@ -115,6 +138,8 @@ class _Chooser(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         uniforms_B = uniforms(self.keys_B, torch.full_like(self.keys_B, len(self.ids)))
         logits_BV = scores[:, : self.vocab_size]
+        if self.forbidden is not None:
+            logits_BV = logits_BV.index_fill(-1, self.forbidden, FORBIDDEN)
         if self.bans is not None:
             logits_BV = self.bans.mask(logits_BV.clone(), self.rows_B)
         ids_B, logprobs_B = draw(logits_BV, uniforms_B, self.sampling)

@@ -24,11 +24,14 @@ COLUMNS = 64  # capacity grows by this many columns: tight memory is read faster
 class KeyValueCache:
     """Keys and values of rows that advance together."""
 
-    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self, lengths: Sequence[int], device: torch.device, next_positions: Sequence[int] | None = None
+    ) -> None:
         self.rows = len(lengths)
         self.length = max(lengths)  # columns filled
         self.starts = [self.length - length for length in lengths]  # [N] the column where each row begins
-        self.positions_N = torch.tensor(lengths, device=device)  # position of the next token in its own sequence
+        # Position of the next token in its own sequence: its length, or less behind pictures.
+        self.positions_N = torch.tensor(lengths if next_positions is None else next_positions, device=device)
         padding_C = torch.arange(max(self.starts), device=device)
         empty_NC = padding_C < torch.tensor(self.starts, device=device)[:, None]
         self.bias_NC = torch.zeros(empty_NC.shape, device=device).masked_fill_(empty_NC, -torch.inf)
@@ -40,6 +43,7 @@ class KeyValueCache:
         """One cache with the rows of all, whose memory is released on the way."""
         lengths = [cache.length - start for cache in caches for start in cache.starts]
         merged = cls(lengths, caches[0].positions_N.device)
+        merged.positions_N = torch.cat([cache.positions_N for cache in caches])
         for layer in list(caches[0].keys):
             first = 0
             for cache in caches:

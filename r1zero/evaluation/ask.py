@@ -12,6 +12,7 @@ from r1zero.grading.batch import Submission, grade_together
 from r1zero.grading.pool import warn_of_timeouts
 from r1zero.grading.reward import Overlong, reward
 from r1zero.models.load import Policy
+from r1zero.models.vision_prompt import encode_prompt
 from r1zero.records import Problem, Prompt, Rollout
 from r1zero.tasks.templates import Template
 
@@ -31,12 +32,18 @@ class Asked:
 
 
 def encode(problems: Sequence[Problem], template: Template, policy: Policy) -> list[Prompt]:
-    """Problems as the model reads them.  Special tokens are the template's own business: none are added."""
+    """Problems as the model reads them.  Special tokens are the template's own business: none are added.
+
+    Raises ValueError naming the problem whose pictures cannot be opened, or do not fit its text or the model.
+    """
     prompts = []
     for problem in problems:
         text = template.render(problem)
-        ids = policy.tokenizer.encode(text, add_special_tokens=False)
-        prompts.append(Prompt(problem, template.name, text, tuple(ids)))
+        try:
+            ids = encode_prompt(policy, text, problem.images)
+        except ValueError as error:
+            raise ValueError(f"problem {problem.id!r}: {error}") from error
+        prompts.append(Prompt(problem, template.name, text, ids, problem.images))
     return prompts
 
 

@@ -74,12 +74,27 @@ def _softcapped(
     return (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).contiguous()
 
 
-def hidden_states(model: PreTrainedModel, input_ids_N: Tensor, position_ids_N: Tensor, layout: Layout) -> Tensor:
-    """Last hidden states of a flat row of tokens that attend as `layout` says.  [N] -> [N, D]"""
+def hidden_states(
+    model: PreTrainedModel,
+    input_ids_N: Tensor,
+    position_ids: Tensor,  # [N], or [3, N] for time, height and width
+    layout: Layout,
+    features_FD: Tensor | None = None,
+    at_F: Tensor | None = None,
+) -> Tensor:
+    """Last hidden states of a flat row of tokens that attend as `layout` says.  [N] -> [N, D]
+
+    `features_FD` take the places `at_F` of the embeddings of what stands for pictures.
+    """
+    inputs: dict[str, Tensor] = {"input_ids": input_ids_N[None]}
+    if features_FD is not None:
+        assert at_F is not None
+        embeddings_ND = model.get_input_embeddings()(input_ids_N)
+        inputs = {"inputs_embeds": embeddings_ND.index_copy(0, at_F, features_FD.to(embeddings_ND.dtype))[None]}
     # A mask of four dimensions is passed on as it is; without one transformers would build one of N x N.
     output = model.get_decoder()(
-        input_ids=input_ids_N[None],
-        position_ids=position_ids_N[None],
+        **inputs,
+        position_ids=position_ids.unsqueeze(-2),
         attention_mask=torch.zeros(1, 1, 1, 1, device=input_ids_N.device),
         use_cache=False,
         layout=layout,

@@ -1,4 +1,4 @@
-"""A policy: a causal language model with its tokenizer, ready to be sampled from and trained."""
+"""A policy: a causal language model, seeing or not, with its tokenizer, ready to be sampled from and trained."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from r1zero.config import nearest
 from r1zero.models import attention
+from r1zero.models.vision import VISION, Vision, build_vision
 
 SHIPPED = Path(str(files("r1zero") / "models" / "shipped"))
 
@@ -29,6 +37,8 @@ class Policy:
     )
     end_ids: tuple[int, ...]  # sampling any of these ends a response
     max_context: int  # tokens, prompt and response together
+    vision: Vision | None = None  # how it sees; None for a model of text
+    pictures: Path | None = None  # folder of kept pictures, sha256:HEX
 
     @property
     def device(self) -> torch.device:
@@ -70,8 +80,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def load_policy(path: str, device: str = "auto") -> Policy:
-    """Model and tokenizer from a directory, a Hub id or a shipped name, in float32 on `device`."""
+def load_policy(path: str, device: str = "auto", *, max_pixels: int = 0, pictures: Path | None = None) -> Policy:
+    """Model and tokenizer from a directory, a Hub id or a shipped name, in float32 on `device`.
+
+    Of a model that sees also its picture settings: `max_pixels` above 0 replaces its limit on a picture's area, and
+    `pictures` is the folder where sha256:HEX is looked up.
+    """
     attention.register()
     where = resolve_model(path)
     level = transformers_logging.get_verbosity()
@@ -79,7 +93,10 @@ def load_policy(path: str, device: str = "auto") -> Policy:
     transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, attn_implementation=attention.NAME)
+        config = AutoConfig.from_pretrained(where)
+        kind = AutoModelForImageTextToText if config.model_type in VISION else AutoModelForCausalLM
+        model = kind.from_pretrained(where, dtype=torch.float32, attn_implementation=attention.NAME)
+        vision = build_vision(config, where, max_pixels)
     except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"model {path!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     except Exception as error:  # safetensors raises its own type for a corrupt file
@@ -87,11 +104,16 @@ def load_policy(path: str, device: str = "auto") -> Policy:
     finally:
         transformers_logging.set_verbosity(level)
     model.to(choose_device(device))  # type: ignore[arg-type]
-    return make_policy(model.eval(), tokenizer)
+    return make_policy(model.eval(), tokenizer, vision, pictures)
 
 
-def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Policy:
-    """Bundle a loaded model with its tokenizer."""
+def make_policy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    vision: Vision | None = None,
+    pictures: Path | None = None,
+) -> Policy:
+    """Bundle a loaded model with its tokenizer, and with how it sees."""
     text_config = model.config.get_text_config()
     ends: set[int] = set()
     for source in (model.generation_config, tokenizer):
@@ -102,7 +124,7 @@ def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
     if not ends:
         raise ValueError("the model has no end token: set eos_token_id in generation_config.json or the tokenizer")
     context = getattr(text_config, "max_position_embeddings", None) or 1 << 30
-    return Policy(model, tokenizer, vocab_size, tuple(sorted(ends)), int(context))
+    return Policy(model, tokenizer, vocab_size, tuple(sorted(ends)), int(context), vision, pictures)
 
 
 def weights_digest(model: PreTrainedModel, samples: int = 256) -> str:
@@ -116,7 +138,7 @@ def weights_digest(model: PreTrainedModel, samples: int = 256) -> str:
 
 
 def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens."""
+    """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens (or ...ImageTextToText)."""
     state = {
         name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype)
         for name, t in policy.model.state_dict().items()
@@ -124,3 +146,5 @@ def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.floa
     policy.model.config.dtype = dtype
     policy.model.save_pretrained(directory, state_dict=state)
     policy.tokenizer.save_pretrained(directory)
+    if policy.vision is not None:
+        policy.vision.save(Path(directory))

@@ -5,7 +5,7 @@ Letters: M token positions, D width, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from r1zero.models.load import Policy
 
 CHUNK_ELEMENTS = 1 << 25  # logits held at once: 128 MB in float32
+FORBIDDEN = -1e9  # logit of what is never sampled: its probability is 0, and finite as it is 0 times it is 0
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Head:
     vocab_size: int  # padded rows beyond are left out, as the sampler does
     softcap: float | None  # Gemma 2: logits become softcap * tanh(logits / softcap)
     scale: float  # Cohere, Granite: logits are multiplied by it
+    forbidden: Tensor | None = None  # ids that stand for pictures: never sampled, never scored
 
     def logits(self, hidden_MD: Tensor) -> Tensor:
         """[M, D] -> [M, vocab_size] in float32."""
@@ -38,7 +40,7 @@ class Head:
                 logits = logits * self.scale
             if self.softcap is not None:
                 logits = self.softcap * torch.tanh(logits / self.softcap)
-            return logits
+            return logits if self.forbidden is None else logits.index_fill(-1, self.forbidden, FORBIDDEN)
 
 
 def head_of(policy: Policy) -> Head:
@@ -62,7 +64,15 @@ def head_of(policy: Policy) -> Head:
             f"the output head of {type(policy.model).__name__} is not supported: its logits are not a linear map "
             "with an optional scale and soft cap"
         )
-    return head
+    return replace(head, forbidden=forbidden_ids(policy))
+
+
+def forbidden_ids(policy: Policy) -> Tensor | None:
+    """Ids within the vocabulary that stand for pictures, on the model's device; None for a model of text."""
+    if policy.vision is None:
+        return None
+    ids = [id for id in policy.vision.forbidden_ids if id < policy.vocab_size]
+    return torch.tensor(ids, dtype=torch.long, device=policy.device)
 
 
 def token_logprobs(

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from r1zero.models.attention import scores_softmax
+from r1zero.models.vision import Sight
 
 BUCKET_PADDING = 0.15  # a bucket of sequences is closed when more than this share of it would be padding
 
@@ -27,6 +28,7 @@ class Tree:
 
     prompt_ids: Sequence[int]
     responses: Sequence[Sequence[int]]
+    sight: Sight | None = None  # pictures in the prompt
 
     @property
     def num_tokens(self) -> int:
@@ -47,7 +49,7 @@ class Packed:
     """Trees in one flat row; a `Layout` for r1zero.models.attention."""
 
     input_ids_N: Tensor
-    position_ids_N: Tensor
+    position_ids_N: Tensor  # or [3, N], where pictures have positions of three axes
     predicting_M: Tensor  # flat position whose output predicts the m-th response token
     target_ids_M: Tensor  # that token
     row_M: Tensor  # the response it belongs to, 0..R-1, trees in order
@@ -55,6 +57,8 @@ class Packed:
     buckets: tuple[Bucket, ...]
     num_responses: int
     longest_response: int
+    sights: tuple[Sight, ...] = ()  # of the prompts with pictures, in order
+    at_F: Tensor | None = None  # flat positions that their features take
 
     def attend(
         self,
@@ -123,14 +127,17 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
     for prompt in prompts:
         starts.append(at)
         at += len(prompt)
-    ids, positions = [*prompts], [torch.arange(len(prompt)) for prompt in prompts]
+    ids = [*prompts]
+    positions = [_prompt_positions(tree) for tree in trees]
+    next_positions = [tree.sight.next_position if tree.sight else len(tree.prompt_ids) for tree in trees]
+    seen = [(start, tree.sight) for start, tree in zip(starts, trees, strict=True) if tree.sight is not None]
     predicting, targets, rows, columns, sequences = [], [], [], [], []
     for r, (p, response) in enumerate(responses):
         own = torch.arange(at, at + len(response))
         sequence = torch.cat((torch.arange(starts[p], starts[p] + len(prompts[p])), own))
         sequences.append((sequence, len(prompts[p])))
         ids.append(response)
-        positions.append(torch.arange(len(prompts[p]), len(sequence)))
+        positions.append(torch.arange(next_positions[p], next_positions[p] + len(response)))
         predicting.append(sequence[len(prompts[p]) - 1 : -1])
         targets.append(response)
         rows.append(torch.full((len(response),), r))
@@ -138,7 +145,7 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
         at += len(response)
     return Packed(
         input_ids_N=torch.cat(ids).to(device),
-        position_ids_N=torch.cat(positions).to(device),
+        position_ids_N=flat_positions(positions).to(device),
         predicting_M=torch.cat(predicting).to(device),
         target_ids_M=torch.cat(targets).to(device),
         row_M=torch.cat(rows).to(device),
@@ -146,7 +153,20 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packed:
         buckets=tuple(_buckets(sequences, [p for p, _ in responses], device)),
         num_responses=len(responses),
         longest_response=max(len(response) for _, response in responses),
+        sights=tuple(sight for _, sight in seen),
+        at_F=torch.cat([start + sight.at_F for start, sight in seen]).to(device) if seen else None,
     )
+
+
+def _prompt_positions(tree: Tree) -> Tensor:
+    return tree.sight.positions if tree.sight is not None else torch.arange(len(tree.prompt_ids))
+
+
+def flat_positions(positions: Sequence[Tensor]) -> Tensor:
+    """Positions of consecutive pieces of a flat row: [N], or [3, N] where one of them has three axes."""
+    if all(piece.ndim == 1 for piece in positions):
+        return torch.cat(list(positions))
+    return torch.cat([piece.expand(3, -1) for piece in positions], dim=1)
 
 
 def _buckets(sequences: list[tuple[Tensor, int]], parents: list[int], device: torch.device | str) -> list[Bucket]:

@@ -38,6 +38,7 @@ class Group:
     value_weights: PerToken | None = None
     learns: PerToken | None = None  # 0 on tokens left out of the policy gradient (objective.top_entropy)
     shadow_credits: tuple[tuple[tuple[float, float], ...], ...] | None = None  # (advantage, weight) by other objectives
+    images: tuple[str, ...] = ()  # pictures in the prompt
 
     @property
     def tree(self) -> Tree:
@@ -50,7 +51,7 @@ class Group:
     def keep(self, rows: Sequence[int]) -> Group:
         """The group with only these of its responses."""
         kept: dict[str, Any] = {}
-        for name in (f.name for f in fields(self) if f.name not in ("problem_id", "prompt_ids")):
+        for name in (f.name for f in fields(self) if f.name not in ("problem_id", "prompt_ids", "images")):
             if values := getattr(self, name):
                 kept[name] = tuple(values[r] for r in rows)
         return replace(self, **kept)

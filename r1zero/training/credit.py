@@ -34,6 +34,7 @@ def as_group(rollouts: list[Rollout], *, masked: bool = False) -> Group:
         correct=tuple(r.grade.correct for r in rollouts),
         left_out=tuple(r.response.finish_reason == "length" for r in rollouts) if masked else None,
         sampler_logprobs=tuple(r.response.logprobs for r in rollouts),
+        images=prompt.images,
     )
 
 

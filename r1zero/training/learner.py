@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of, token_logprobs
 from r1zero.models.packing import Packed, pack
+from r1zero.models.vision import all_features
+from r1zero.models.vision_prompt import sight
 from r1zero.objectives import TokenBatch
 from r1zero.training.batching import Group, PerToken, microbatches
 from r1zero.training.ranks import merge, sum_gradients, sum_tensors, summed, total
@@ -91,6 +93,7 @@ class Learner:
         self.dtype = compute_dtype(config.dtype, policy.device)
         self.reference = _frozen_copy(policy) if with_reference else None
         self.reference_moved = False
+        freeze(policy, config.freeze)
         self.value_head = _value_head(self.head) if with_values else None
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
         if self.value_head is not None:
@@ -159,7 +162,7 @@ class Learner:
         """
         rows: dict[str, Any] = {}  # a number a token, of all responses in order
         for batch in microbatches(groups, self.config.tokens_per_microbatch):
-            packed = pack([piece.tree for piece in batch], self.policy.device)
+            packed = self._pack(batch)
             ends = list(itertools.accumulate((len(ids) for piece in batch for ids in piece.responses), initial=0))
             for name, values_M in self._scores(packed).items():
                 values = values_M.tolist()
@@ -217,7 +220,7 @@ class Learner:
         The backward pass has two halves: the loss's gradient on the log-probabilities is the credit each token gets,
         and is looked at before it is carried on through the model.
         """
-        packed = pack([group.tree for group in batch], self.policy.device)
+        packed = self._pack(batch)
         outputs = self._outputs(packed, entropy_gradient=plan.entropy_bonus is not None)
         leaves = {name: output.detach().requires_grad_() for name, output in outputs.items()}
         tokens = self._token_batch(batch, packed, leaves)
@@ -243,6 +246,11 @@ class Learner:
         counts = {"tokens": len(packed.target_ids_M), "tokens_computed": len(packed.input_ids_N)}
         shares = credit_shares(credit[0], packed, batch, self.max_tokens)
         return {name: float(number) for name, number in sums.items()} | counts | shares
+
+    def _pack(self, batch: Sequence[Group]) -> Packed:
+        """The groups in one flat row; a picture stands in it, and is encoded, once for its group."""
+        trees = [replace(g.tree, sight=sight(self.policy, g.prompt_ids, g.images)) for g in batch]
+        return pack(trees, self.policy.device)
 
     def _outputs(self, packed: Packed, *, entropy_gradient: bool = False) -> dict[str, Tensor]:
         """What the weights say of the response tokens, [M] each: log-probabilities, entropies, values."""
@@ -314,7 +322,11 @@ class Learner:
         """Hidden states that predict the response tokens.  -> [M, D]"""
         device_type = self.policy.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            hidden_ND = hidden_states(model, packed.input_ids_N, packed.position_ids_N, packed)
+            features_FD = None
+            if packed.sights and self.policy.vision is not None:
+                features_FD = all_features(self.policy.vision, model, packed.sights)
+            ids_N, positions = packed.input_ids_N, packed.position_ids_N
+            hidden_ND = hidden_states(model, ids_N, positions, packed, features_FD, packed.at_F)
         return hidden_ND.index_select(0, packed.predicting_M)
 
     def _step(self, groups: Sequence[Group]) -> dict[str, float]:
@@ -330,6 +342,20 @@ class Learner:
             "grad/norm_clipped": min(norm, limit),
             "grad/update_norm": update_norm(self.optimizer),
         }
+
+
+def freeze(policy: Policy, part: Literal["none", "vision", "language"]) -> None:
+    """Take one part of a model that sees out of training; its other part learns, whatever was frozen before.
+
+    Raises ValueError for a model of text.
+    """
+    if part == "none":
+        return
+    if policy.vision is None:
+        raise ValueError(f"learner.freeze={part!r}: {type(policy.model).__name__} does not see; set it to none")
+    policy.model.requires_grad_(True)
+    for module in policy.vision.towers(policy.model)[part]:
+        module.requires_grad_(False)
 
 
 def compute_dtype(name: str, device: torch.device) -> torch.dtype:

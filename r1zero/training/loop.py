@@ -93,7 +93,12 @@ class Trainer:
         self.template = load_template(config.template.name)
         self.task = build_task(config.task, config.seed, whole_file=config.evaluation.path is not None)
         self.held_out = _held_out_problems(config)
-        self.policy = load_policy(config.model.path, config.learner.device)
+        self.policy = load_policy(
+            config.model.path,
+            config.learner.device,
+            max_pixels=config.model.max_pixels,
+            pictures=run_dir / "images",
+        )
         self.engine = build_engine(config.engine, self.policy)
         self.learner = Learner(
             self.policy,

@@ -29,7 +29,7 @@ from r1zero.training.batching import Group
 EPS = 1e-3  # added to |advantage|: a priority is never 0
 REMEMBERED = (
     *("problem_id", "prompt_ids", "responses", "advantages", "rewards", "correct", "left_out"),
-    *("sampler_logprobs", "old_logprobs", "reference_logprobs", "token_advantages", "learns"),
+    *("sampler_logprobs", "old_logprobs", "reference_logprobs", "token_advantages", "learns", "images"),
 )
 
 
@@ -132,7 +132,7 @@ def write_memories(path: Path, memories: Sequence[Memory]) -> None:
 def read_memories(path: Path) -> tuple[Memory, ...]:
     """What `write_memories` wrote."""
     rows = pl.read_parquet(path).iter_rows(named=True)
-    return tuple(Memory(Group(**{name: _tuples(row[name]) for name in REMEMBERED}), row["step"]) for row in rows)
+    return tuple(Memory(Group(**{k: _tuples(row[k]) for k in REMEMBERED if k in row}), row["step"]) for row in rows)
 
 
 def _bare(group: Group) -> Group:

@@ -1,0 +1,79 @@
+"""Prompts with pictures: `<image>` in the text becomes placeholders, and references become patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from r1zero.models.load import Policy
+from r1zero.models.vision import Patches, Sight, Vision, sight_of
+from r1zero.records import Prompt
+from r1zero.tasks.pictures import open_picture
+
+MARK = "<image>"
+REMEMBERED = 64  # pictures whose patches are kept, since a step looks at each several times
+
+
+def encode_prompt(policy: Policy, text: str, images: Sequence[str] = ()) -> tuple[int, ...]:
+    """Token ids of a prompt's text, its n-th `<image>` standing for the n-th picture; without any they come first.
+
+    No special tokens are added.  Raises ValueError for a model that does not see, for a number of `<image>` that is not
+    that of the pictures, and for text that itself holds tokens of pictures.
+    """
+    if not images:
+        ids = tuple(policy.tokenizer.encode(text, add_special_tokens=False))
+        return ids if policy.vision is None else _plain(policy.vision, ids, text)
+    vision = _vision_of(policy)
+    parts = text.split(MARK) if MARK in text else ["", *[""] * (len(images) - 1), text]
+    if len(parts) - 1 != len(images):
+        raise ValueError(f"the prompt has {len(parts) - 1} times {MARK} for {len(images)} pictures: {text[:80]!r}")
+    ids = ()
+    for part, patches in zip(parts, [None, *look(policy, images)], strict=True):
+        if patches is not None:
+            ids += tuple(vision.placeholders(patches))
+        ids += _plain(vision, tuple(policy.tokenizer.encode(part, add_special_tokens=False)), part)
+    return ids
+
+
+def look(policy: Policy, images: Sequence[str]) -> list[Patches]:
+    """The patches of referenced pictures.  Raises ValueError for a picture that cannot be opened."""
+    vision = _vision_of(policy)
+    return [_patches(vision, reference, policy.pictures) for reference in images]
+
+
+def sight(policy: Policy, token_ids: Sequence[int], images: Sequence[str]) -> Sight | None:
+    """What a prompt shows, and where; None where there are no pictures."""
+    return sight_of(_vision_of(policy), token_ids, look(policy, images)) if images else None
+
+
+def sight_of_prompt(policy: Policy, prompt: Prompt) -> Sight | None:
+    """The same of a prompt.  Raises ValueError naming its problem."""
+    try:
+        return sight(policy, prompt.token_ids, prompt.images)
+    except ValueError as error:
+        raise ValueError(f"problem {prompt.problem.id!r}: {error}") from error
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _patches(vision: Vision, reference: str, folder: Path | None) -> Patches:
+    with torch.inference_mode(False):  # a gradient is taken through what was first looked at while sampling
+        return vision.patches(open_picture(reference, folder))
+
+
+def _vision_of(policy: Policy) -> Vision:
+    if policy.vision is None:
+        raise ValueError(
+            f"pictures for {type(policy.model).__name__}, a model of text: choose one of the kinds qwen2_vl, "
+            "qwen2_5_vl, llava"
+        )
+    return policy.vision
+
+
+def _plain(vision: Vision, ids: tuple[int, ...], text: str) -> tuple[int, ...]:
+    """The ids, where none of them stands for a picture."""
+    if not set(vision.forbidden_ids).isdisjoint(ids):
+        raise ValueError(f"the prompt's text holds tokens that stand for pictures: {text[:80]!r}; write {MARK} instead")
+    return ids
