@@ -587,7 +587,7 @@ class ArchitectureConfig:
 
 @dataclass(frozen=True)
 class VisualCorpusConfig:
-    """Dials of the generated corpus of pictures; r1zero/tasks/visual/corpus.py shows what each does.  Shares are 0 to 1."""
+    """Dials of the generated corpus of pictures, of which r1zero/tasks/visual/corpus.py shows what each does."""
 
     documents_per_step: int = knob(24, "documents in an optimizer step")
     lookups: float = knob(0.2, "share of documents that write a scene down and look names up in it")

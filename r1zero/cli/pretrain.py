@@ -14,9 +14,10 @@ def run(arguments: Arguments) -> int:
     from r1zero.cli.progress import StepLine
     from r1zero.reports.console import print_table
     from r1zero.training.pretrain import pretrain
+    from r1zero.training.pretrain_visual import pretrain_visual
 
     transformers_logging.disable_progress_bar()
-    fitted = pretrain(config, StepLine("pretrain"))
+    fitted = (pretrain_visual if config.world == "visual" else pretrain)(config, StepLine("pretrain"))
     row = [str(fitted.dir), len(fitted.losses), fitted.losses[0], fitted.losses[-1]]
     print_table(["model", "steps", "first loss", "last loss"], [row], json=arguments.has("json"))
     return 0

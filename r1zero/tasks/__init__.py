@@ -9,7 +9,11 @@ from r1zero.config import TaskConfig, nearest
 from r1zero.records import Problem
 from r1zero.tasks import benchmarks, datafiles
 from r1zero.tasks.countdown import GeneratedCountdown, Split
+from r1zero.tasks.cvbench import read_cvbench
 from r1zero.tasks.mathematics import read_mathematics
+from r1zero.tasks.sat import read_sat
+from r1zero.tasks.visual.task import GeneratedVisual
+from r1zero.tasks.visual_files import read_visual_file
 
 
 class Task(Protocol):
@@ -44,10 +48,34 @@ def build_gsm8k(config: TaskConfig, seed: int, whole_file: bool) -> Task:
     return read_mathematics(path, config.split, name="gsm8k", seed=seed, whole_file=whole_file)
 
 
+def build_visual(config: TaskConfig, seed: int, whole_file: bool) -> Task:
+    """Questions about rendered pictures, which need no file."""
+    return GeneratedVisual(config, seed)
+
+
+def build_sat(config: TaskConfig, seed: int, whole_file: bool) -> Task:
+    """SAT from its parquet file or the Hub."""
+    return read_sat(config, seed=seed, whole_file=whole_file)
+
+
+def build_cvbench(config: TaskConfig, seed: int, whole_file: bool) -> Task:
+    """CV-Bench from its parquet files or the Hub."""
+    return read_cvbench(config, seed=seed, whole_file=whole_file)
+
+
+def build_visual_file(config: TaskConfig, seed: int, whole_file: bool) -> Task:
+    """Questions with pictures from a file in the shape of VLM-R1, LLaMA-Factory or EasyR1, which must be given."""
+    return read_visual_file(config, seed=seed, whole_file=whole_file)
+
+
 TASKS: dict[str, Callable[[TaskConfig, int, bool], Task]] = {
     "countdown": build_countdown,
     "math": build_math,
     "gsm8k": build_gsm8k,
+    "visual": build_visual,
+    "sat": build_sat,
+    "cvbench": build_cvbench,
+    "visual_file": build_visual_file,
 }
 
 

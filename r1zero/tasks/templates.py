@@ -111,6 +111,9 @@ _TINYZERO = (
 _OAT_ZERO = "{% if input is defined %}{{ input }}{% else %}" + _TINYZERO + "{% endif %}"
 _OAT_ZERO_STOP = ("</s>", "<|im_end|>", "<|endoftext|>", "\nUser:")  # its training/zero_math.py, dropped as vLLM does
 
+# what tiny-visual's corpus is written in; pictures come first
+_VISUAL = "User: {{ text }}\nAssistant:"
+
 TEMPLATES: dict[str, Template] = {
     template.name: template
     for template in (
@@ -121,6 +124,8 @@ TEMPLATES: dict[str, Template] = {
         Template("none", "{{ text }}", answer_format="boxed"),
         Template("tinyzero", _TINYZERO, answer_format="answer_tag"),
         Template("oat_zero", _OAT_ZERO, stop=_OAT_ZERO_STOP, keep_stop=False, answer_format="answer_tag"),
+        Template("visual_think", _VISUAL + "<think>", stop=("</answer>",), answer_format="r1"),
+        Template("visual_direct", _VISUAL, stop=("</answer>",), answer_format="answer_tag"),
     )
 }
 
