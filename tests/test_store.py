@@ -28,7 +28,7 @@ from r1zero.store import (
 
 CONTRACT = (
     "run step checkpoint task problem_id sample template temperature top_p seed problem gold prompt response token_ids "
-    "logprobs num_tokens finish_reason correct formatted extracted reason reward advantage level"
+    "logprobs num_tokens finish_reason correct formatted extracted reason reward advantage level images"
 )
 
 

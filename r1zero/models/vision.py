@@ -52,8 +52,17 @@ class Sight:
 class Vision(Protocol):
     """What one family of models does with pictures.  Weights are the model's own and are handed in."""
 
-    image_id: int  # the token that stands for one feature
-    forbidden_ids: tuple[int, ...]  # tokens of pictures, which are never sampled
+    @property
+    def image_id(self) -> int:
+        """The token that stands for one feature."""
+        ...
+
+    @property
+    def forbidden_ids(self) -> tuple[int, ...]:
+        """Tokens of pictures, which are never sampled."""
+        ...
+
+    def __hash__(self) -> int: ...
 
     def patches(self, picture: Image) -> Patches:
         """A picture scaled, normalised and cut as the model's settings say."""

@@ -44,7 +44,7 @@ class LlavaVision:
 
     def features(self, model: PreTrainedModel, patches: Sequence[Patches]) -> list[Tensor]:
         pixels = torch.cat([picture.pixels for picture in patches]).to(model.device)
-        made = model.model.get_image_features(pixels, return_dict=True)  # type: ignore[union-attr, operator]
+        made = model.model.get_image_features(pixels, return_dict=True)
         return list(made.pooler_output)
 
     def positions(self, token_ids: Sequence[int], grids: Sequence[tuple[int, int, int]]) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64 << 20  # a file with more is refused before it is unpacked
 KEPT = "sha256:"
 SCENE = "scene:"
+DIGEST = re.compile(KEPT + "[0-9a-f]{64}")
 
 
 def open_picture(reference: str, folder: Path | None = None, max_pixels: int = MAX_PIXELS) -> Image:
@@ -36,6 +38,8 @@ def open_picture(reference: str, folder: Path | None = None, max_pixels: int = M
         picture: Image = render_reference(reference)
         return picture
     if reference.startswith(KEPT):
+        if not DIGEST.fullmatch(reference):
+            raise ValueError(f"picture {reference!r}: not the 64 hexadecimal digits of a SHA-256")
         if folder is None:
             raise ValueError(f"picture {reference!r}: no folder of kept pictures was given to look it up in")
         path = Path(folder) / reference.removeprefix(KEPT)
