@@ -10,7 +10,7 @@ from r1zero.config import RewardConfig, SamplingConfig
 from r1zero.engines import Engine
 from r1zero.grading.batch import Submission, grade_together
 from r1zero.grading.pool import warn_of_timeouts
-from r1zero.grading.reward import Overlong, reward
+from r1zero.grading.reward import Overlong, keeps_form, reward
 from r1zero.models.load import Policy
 from r1zero.models.vision_prompt import encode_prompt
 from r1zero.records import Problem, Prompt, Rollout
@@ -108,6 +108,7 @@ def ask(
                 overlong=overlong,
                 num_tokens=response.num_tokens,
                 max_tokens=sampling.max_tokens,
+                in_form=keeps_form(response.text, prompt.text),
             )
             group.append(Rollout(step, sample, prompt, response, verdict, worth))
         rollouts_PG.append(group)

@@ -10,13 +10,18 @@ import re
 from collections.abc import Callable
 
 from r1zero.config import nearest
-from r1zero.grading import countdown, mathematics
+from r1zero.grading import choices, countdown, mathematics
 from r1zero.grading.extract import ABSENT, EXTRACTORS, extract
 from r1zero.records import Grade, Problem
 
 # task -> (answer, gold) -> why the answer is wrong, "" when it is right
-VERIFIERS: dict[str, Callable[[str, str], str]] = {"countdown": countdown.fault, "math": mathematics.fault}
+VERIFIERS: dict[str, Callable[[str, str], str]] = {
+    "countdown": countdown.fault,
+    "math": mathematics.fault,
+    "choices": choices.fault,
+}
 _COUNTDOWN_GOLD = re.compile(r'\s*\{\s*"(?:nums|target)"\s*:')
+_CHOICE_GOLD = re.compile(r'\s*\{\s*"choices"\s*:')
 
 __all__ = ["ABSENT", "EXTRACTORS", "VERIFIERS", "check_gold", "equivalent", "extract", "grade", "task_of"]
 
@@ -24,7 +29,8 @@ __all__ = ["ABSENT", "EXTRACTORS", "VERIFIERS", "check_gold", "equivalent", "ext
 def grade(response: str, gold: str, answer_format: str, *, task: str | None = None) -> Grade:
     """Facts about one response.  Raises ValueError for an unknown format or task, or a gold that cannot be verified.
 
-    Without `task` the gold tells: Countdown's is JSON with `nums` and `target`, every other is mathematics.
+    Without `task` the gold tells: Countdown's is JSON with `nums` and `target`, that of a multiple choice begins with
+    `choices`, every other is mathematics.
 
     >>> grade("3 * 8 = 24\\nAnswer: 3 * 8", '{"nums": [3, 8], "target": 24}', "native")
     Grade(correct=True, formatted=True, extracted='3 * 8', reason='')
@@ -57,7 +63,9 @@ def fault(answer: str, gold: str, *, task: str | None = None) -> str:
 
 def task_of(gold: str) -> str:
     """The task whose golds look like this."""
-    return "countdown" if _COUNTDOWN_GOLD.match(gold) else "math"
+    if _COUNTDOWN_GOLD.match(gold):
+        return "countdown"
+    return "choices" if _CHOICE_GOLD.match(gold) else "math"
 
 
 def check_gold(problem: Problem) -> None:

@@ -63,6 +63,25 @@ def answer_tag(response: str) -> str | None:
     return answer
 
 
+def answer_first(response: str) -> str | None:
+    """What stands between the first `<answer>` and the next `</answer>`, over line breaks.
+
+    VisualThinker-R1-Zero's training reads it so, but within one line.
+
+    >>> answer_first("<think>left?</think>\\n<answer> left </answer>"), answer_first("left")
+    ('left', None)
+    """
+    _, opened, rest = response.partition("<answer>")
+    answer, closed, _ = rest.partition("</answer>")
+    return answer.strip() if opened and closed else None
+
+
+def answer_or_all(response: str) -> str | None:
+    """As `answer_first`, else the whole response: how VisualThinker-R1-Zero evaluates on CV-Bench."""
+    answer = answer_first(response)
+    return (response.strip() or None) if answer is None else answer
+
+
 def boxed(response: str) -> str | None:
     """The content of the last \\boxed{...} that closes; an unclosed one after it is ignored.
 
@@ -199,6 +218,8 @@ EXTRACTORS: dict[str, Callable[[str], str | None]] = {
     "orz": orz,
     "r1_distill": r1_distill,
     "answer_tag": answer_tag,
+    "answer_first": answer_first,
+    "answer_or_all": answer_or_all,
     "boxed": boxed,
     "boxed_strict": boxed_strict,
     "gsm8k": gsm8k,
@@ -219,6 +240,8 @@ ABSENT = {
     "orz": "no '<answer>' and '</answer>'",
     "r1_distill": "no complete last \\boxed{} after the only '</think>'",
     "answer_tag": "no <answer>...</answer> on the last line",
+    "answer_first": "no <answer>...</answer>",
+    "answer_or_all": "empty",
     "boxed": "no complete \\boxed{}",
     "boxed_strict": "the last \\boxed{} is not complete, or there is none",
     "gsm8k": "no '####'",

@@ -5,7 +5,8 @@ are sensitive to it.  A user's own template is a Jinja file that begins with a l
 
     {# r1zero: answer_format="answer_tag" stop=["</answer>"] keep_stop=true #}
 
-and may use `text` and every field of its problems (Countdown: `nums`, `target`).
+and may use `text`, every field of its problems (Countdown: `nums`, `target`), and `pictures`: an `<image>` for each
+picture whose place `text` does not mark itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from r1zero.config import nearest
 from r1zero.grading.extract import EXTRACTORS
 from r1zero.records import Problem
+from r1zero.tasks.visual_templates import SOURCES as VISUAL_SOURCES
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
@@ -47,12 +49,14 @@ class Template:
         >>> TEMPLATES["native"].render(Problem("c", "countdown", "", "", {"nums": [25, 4, 7], "target": 93}))
         'Numbers: 25, 4, 7\\nTarget: 93\\n'
         """
-        fields = {"text": problem.text, **problem.fields}
+        pictures = "" if "<image>" in problem.text else "<image>" * len(problem.images)
+        fields = {"text": problem.text, **problem.fields, "pictures": pictures}
         try:
             return _compiled(self.source).render(fields)
         except jinja2.UndefinedError as error:
+            given = [name for name in fields if name != "pictures" or problem.images]
             missing = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(self.source)) - set(fields))
-            fault = f"it uses {', '.join(missing)}, and there is only {', '.join(fields)}" if missing else error.message
+            fault = f"it uses {', '.join(missing)}, and there is only {', '.join(given)}" if missing else error.message
             raise ValueError(f"template {self.name!r} does not fit problem {problem.id}: {fault}") from None
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise ValueError(f"template {self.name!r} fails on problem {problem.id}: {error}") from None
@@ -124,6 +128,7 @@ TEMPLATES: dict[str, Template] = {
         Template("none", "{{ text }}", answer_format="boxed"),
         Template("tinyzero", _TINYZERO, answer_format="answer_tag"),
         Template("oat_zero", _OAT_ZERO, stop=_OAT_ZERO_STOP, keep_stop=False, answer_format="answer_tag"),
+        *(Template(name, source, answer_format=rule) for name, (source, rule) in VISUAL_SOURCES.items()),
         Template("visual_think", _VISUAL + "<think>", stop=("</answer>",), answer_format="r1"),
         Template("visual_direct", _VISUAL, stop=("</answer>",), answer_format="answer_tag"),
     )

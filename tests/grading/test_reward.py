@@ -1,9 +1,11 @@
 """What a grade is worth, under the default and under the recipes of others."""
 
+import re
+
 import pytest
 
 from r1zero.config import ObjectiveConfig, RewardConfig, TrainConfig
-from r1zero.grading.reward import length_penalty, reward
+from r1zero.grading.reward import keeps_form, length_penalty, reward, reward_parts
 from r1zero.records import Grade
 
 RIGHT = Grade(correct=True, formatted=True, extracted="3 * 8", reason="")
@@ -65,3 +67,61 @@ def test_settings_that_contradict_each_other_are_refused():
         TrainConfig(reward=RewardConfig(overlong_buffer=300))
     with pytest.raises(ValueError, match="overlong_buffer=-1"):
         RewardConfig(overlong_buffer=-1)
+
+
+def test_visualthinkers_reward_is_the_answer_and_the_form_and_in_an_ablation_the_length():
+    config = RewardConfig(form=1.0)
+    worth = [reward(grade, "stop", config, in_form=form) for grade in (RIGHT, WRONG) for form in (True, False)]
+    assert worth == [2.0, 1.0, 1.0, 0.0]
+    longer = RewardConfig(form=1.0, per_token=0.001)
+    assert reward(WRONG, "stop", longer, in_form=True, num_tokens=700) == pytest.approx(1.7)
+    assert reward_parts(RIGHT, "length", longer, num_tokens=700) == pytest.approx(
+        {"answer": 1.0, "form": 0.0, "tokens": 0.7}
+    )
+    with pytest.raises(ValueError, match=r"per_token=0\.001 needs num_tokens"):
+        reward(RIGHT, "stop", longer)
+
+
+def test_a_price_of_truncation_is_all_that_a_cut_response_is_worth():
+    config = RewardConfig(form=1.0, per_token=0.01, truncated=-0.5)
+    assert reward(RIGHT, "length", config, num_tokens=100, in_form=True) == -0.5
+    assert reward(RIGHT, "length", RewardConfig(form=1.0), overlong="zero", num_tokens=9, in_form=True) == 0.0
+
+
+def test_parts_add_up_to_the_reward_and_say_nothing_of_what_is_off():
+    assert reward_parts(RIGHT, "stop", RewardConfig()) == {"answer": 1.0}
+    settings = {"overlong": "soft", "num_tokens": 95, "max_tokens": 100, "in_form": True}
+    config = RewardConfig(form=0.5, per_token=0.01)
+    parts = reward_parts(RIGHT, "stop", config, **settings)
+    assert parts == pytest.approx({"answer": 1.0, "form": 0.5, "tokens": 0.95, "overlong": -0.75})
+    assert reward(RIGHT, "stop", config, **settings) == pytest.approx(1.7)
+
+
+@pytest.mark.parametrize(
+    ("response", "prompt", "kept"),
+    [
+        ("<think>a</think><answer>b</answer>", "", True),
+        ("<think>a\nb</think> \n<answer>b\nc</answer>", "", True),
+        ("a</think><answer>b</answer>", "step by step.\n<think>", True),
+        ("<think></think><answer></answer>", "", True),
+        (
+            "<think>a</think><answer>b</answer> or </think><answer>c</answer>",
+            "",
+            True,
+        ),  # as the original's pattern has it
+        ("a</think><answer>b</answer>", "", False),
+        ("<think>a</think><answer>b</answer>\n", "", False),
+        (" <think>a</think><answer>b</answer>", "", False),
+        ("<think>a</think>so<answer>b</answer>", "", False),
+        ("<think>a<answer>b</answer></think>", "", False),
+        ("<think>a</think><answer>", "", False),
+        ("<answer>b</answer>", "<think>", False),
+        ("", "<think>", False),
+    ],
+)
+def test_the_form_is_kept_by_the_whole_response_or_not_at_all(response, prompt, kept):
+    """The same verdicts as the original's regular expression, which may go back and forth over a long text."""
+    text = "<think>" + response if prompt.endswith("<think>") else response
+    original = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
+    assert (original.fullmatch(text) is not None) == kept
+    assert keeps_form(response, prompt) == kept
