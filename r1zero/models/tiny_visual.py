@@ -44,7 +44,7 @@ def train_visual_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedT
         untagged.append(text)
     tokenizer = train_tokenizer(untagged, vocab_size)
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
-    tokenizer.add_special_tokens({"additional_special_tokens": list(PICTURE_MARKS)})  # type: ignore[dict-item]
+    tokenizer.add_special_tokens({"additional_special_tokens": list(PICTURE_MARKS)})
     return tokenizer
 
 

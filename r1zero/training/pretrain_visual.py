@@ -14,18 +14,21 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
-from r1zero.config import PretrainConfig, VisualCorpusConfig, to_dict
-from r1zero.models.load import make_policy, save_policy
+from r1zero.config import PretrainConfig, TaskConfig, VisualCorpusConfig, to_dict
+from r1zero.evaluation.visual_controls import measure_controls
+from r1zero.models.load import load_policy, make_policy, save_policy
 from r1zero.models.tiny_visual import PICTURE_SETTINGS, fresh_visual_model, train_visual_tokenizer
 from r1zero.models.vision import Patches, Vision
 from r1zero.models.vision_qwen import qwen_vision
 from r1zero.store import write_atomically
+from r1zero.tasks import build_task
 from r1zero.tasks.pictures import open_picture
 from r1zero.tasks.visual.corpus import Document, draw_document
 from r1zero.training.pretrain import as_saved, check_tokenizer
 from r1zero.training.run import provenance
 from r1zero.training.schedule import learning_rate
 from r1zero.training.sft import Fitted, OnStep
+from r1zero.training.visual_card import visual_card
 
 TOKENIZER_DOCUMENTS = 2_000  # documents that the vocabulary is learned from
 SORTED_TOGETHER = 4  # steps whose documents are sorted by length, so that little is padded
@@ -64,15 +67,19 @@ def pretrain_visual(config: PretrainConfig, on_step: OnStep | None = None) -> Fi
         log.append({"step": step, "loss": float(loss.detach()), "lr": rate, "tokens": tokens})
         if on_step:
             on_step(step, config.steps, {"learner/loss": log[-1]["loss"], "learner/lr": rate})
-    policy = as_saved(make_policy(model.eval(), tokenizer))
+    policy = as_saved(make_policy(model.eval(), tokenizer, vision))
     save_policy(policy, out, torch.bfloat16)
-    vision.save(out)
     check_tokenizer(out, policy, texts[:100])
     corpus = {"documents": config.steps * config.pictures.documents_per_step, "tokens_read": tokens}
     saved = {"verb": config.verb, "config": to_dict(config), "corpus": corpus} | provenance()
     write_atomically(out / "recipe.json", (json.dumps(saved, indent=2) + "\n").encode())
     lines = [json.dumps({name: round(value, 7) for name, value in row.items()}) for row in log]
     write_atomically(out / "training_log.jsonl", ("\n".join(lines) + "\n").encode())
+    policy = load_policy(str(out), config.learner.device)  # what is measured is what was written
+    task = build_task(TaskConfig(name="visual"), config.seed)
+    problems = task.problems("eval", 0, config.card_problems)
+    rows = measure_controls(policy, problems) if problems else []
+    write_atomically(out / "README.md", visual_card(config, policy, corpus, log, rows).encode())
     return Fitted(out, [row["loss"] for row in log], left_out=0)
 
 
@@ -95,7 +102,7 @@ def document_loss(
     documents: Sequence[Document],
 ) -> tuple[Tensor, int]:
     """Mean negative log-likelihood of the responses' tokens, end included, in nats; and the tokens computed."""
-    end = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+    end = int(tokenizer.eos_token_id)
     patches = [vision.patches(open_picture(document.image)) for document in documents]
     rows, learned = [], []
     for document, picture in zip(documents, patches, strict=True):

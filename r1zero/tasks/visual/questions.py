@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from r1zero.grading.choices import choice_gold
 from r1zero.records import Problem
 from r1zero.tasks.visual.scene import NAMES, PLACES, Kind, Scene, column, is_held_out, make_scene, row, steps_between
 
@@ -47,14 +48,14 @@ def draw_question(rng: random.Random, kind: str, held_out: bool) -> Question:
 
 
 def make_problem(question: Question, suffix: str = "") -> Problem:
-    """The record of a question.  Its gold is the answer's text; `fields` hold kind and choices."""
+    """The record of a question: a multiple choice without letters, its sub-task named as in CV-Bench."""
     reference = question.scene.reference
     return Problem(
         id=f"visual-{question.kind}-{reference}-{'-'.join((*question.about, *question.choices))}{suffix}",
-        task="visual",
+        task="choices",  # how it is graded
         text=question.text,
-        gold=question.answer,
-        fields={"kind": question.kind, "choices": list(question.choices)},
+        gold=choice_gold(question.answer, question.choices, letters=False),
+        fields={"subtask": question.kind.capitalize(), "choices": list(question.choices)},
         images=(reference,),
     )
 
