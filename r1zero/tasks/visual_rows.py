@@ -23,7 +23,7 @@ from r1zero.config import TaskConfig
 from r1zero.records import Problem
 from r1zero.tasks.countdown import HELD_OUT, Split
 from r1zero.tasks.datafiles import rows_at
-from r1zero.tasks.pictures import KEPT, decode_picture, keep_picture
+from r1zero.tasks.pictures import decode_picture, keep_picture
 
 Row = Mapping[str, Any]
 MARK = "<image>"  # where a picture goes in a text
@@ -70,6 +70,7 @@ def read_visual(
     Raises ValueError naming file and row at fault; with `task.bad_rows = "skip"` such rows are left out and counted.
     """
     problems: list[Problem] = []
+    pictures: list[list[str]] = []  # of each problem, as the file names them
     left_out: Counter[str] = Counter()
     first = ""
     files = data_files(path, config.split)
@@ -90,25 +91,29 @@ def read_visual(
             first = first or message
             continue
         problems.append(problem)
+        pictures.append(
+            [cell if isinstance(cell, str) else image for cell, image in zip(cells, problem.images, strict=True)]
+        )
     if left_out:
         counts = ", ".join(f"{count} {fault}" for fault, count in left_out.most_common())
         log.warning("%s: %d rows left out (%s)%s", path, left_out.total(), counts, f"; first: {first}" if first else "")
     if not problems:
         raise ValueError(f"{path} holds no rows that can be asked: give a data set with at least one problem")
-    return VisualRows(path, seed, _split(problems, whole_file), name, dict(left_out))
+    rows: dict[Split, list[Problem]] = {"train": problems, "eval": problems}
+    return VisualRows(path, seed, rows if whole_file else _split(problems, pictures), name, dict(left_out))
 
 
-def _split(problems: list[Problem], whole_file: bool) -> dict[Split, list[Problem]]:
-    if whole_file:
-        return {"train": problems, "eval": problems}
-    held_out = {key for problem in problems for key in _keys(problem) if is_held_out(key)}
-    train = [problem for problem in problems if not held_out & set(_keys(problem))]
-    return {"train": train, "eval": [problem for problem in problems if is_held_out(_keys(problem)[0])]}
+def _split(problems: Sequence[Problem], pictures: Sequence[Sequence[str]]) -> dict[Split, list[Problem]]:
+    """Held out by the first picture, or by the text where there is none.
 
-
-def _keys(problem: Problem) -> list[str]:
-    """What must not be in both splits: its pictures, or the text of a problem without any."""
-    return [image if image.startswith(KEPT) else Path(image).name for image in problem.images] or [problem.text]
+    A row that only shares a picture with a held-out one is in neither split.
+    """
+    keyed = [(problem, list(names) or [problem.text]) for problem, names in zip(problems, pictures, strict=True)]
+    held_out = {key for _, keys in keyed if is_held_out(keys[0]) for key in keys}
+    return {
+        "train": [problem for problem, keys in keyed if held_out.isdisjoint(keys)],
+        "eval": [problem for problem, keys in keyed if is_held_out(keys[0])],
+    }
 
 
 def is_held_out(key: str) -> bool:

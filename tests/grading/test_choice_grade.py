@@ -33,7 +33,8 @@ MOVES = ["left", "far left", "did not move"]
         ("7", COUNT, NONE), ("", COUNT, NONE), ("E", COUNT, NONE), ("13", COUNT, NONE), ("3.5", COUNT, NONE),
         ("-3", COUNT, NONE), ("A chair stands there", COUNT, NONE), ("not left", MOVES, NONE), ("bluebox", BOXES, NONE),
         ("It isn't the red box", BOXES, NONE), ("chair(s)", COUNT, NONE),
-        ("3 or 2", COUNT, SEVERAL), ("A or B", COUNT, SEVERAL), ("(A) or (B)", COUNT, SEVERAL), ("A, B, C", COUNT, SEVERAL),
+        ("3 or 2", COUNT, SEVERAL), ("A or B", COUNT, SEVERAL), ("(A) or (B)", COUNT, SEVERAL),
+        ("A, B, C", COUNT, SEVERAL),
         ("(A) 2", COUNT, SEVERAL), ("the red box, the blue box", BOXES, SEVERAL),
     ],
 )  # fmt: skip
