@@ -94,13 +94,17 @@ def read_visual(
         pictures.append(
             [cell if isinstance(cell, str) else image for cell, image in zip(cells, problem.images, strict=True)]
         )
+    rows: dict[Split, list[Problem]] = {"train": problems, "eval": problems}
+    if not whole_file:
+        rows = _split(problems, pictures)
+        if shared := len(problems) - len(rows["train"]) - len(rows["eval"]):
+            left_out["with a held-out picture among others"] = shared
     if left_out:
         counts = ", ".join(f"{count} {fault}" for fault, count in left_out.most_common())
         log.warning("%s: %d rows left out (%s)%s", path, left_out.total(), counts, f"; first: {first}" if first else "")
     if not problems:
         raise ValueError(f"{path} holds no rows that can be asked: give a data set with at least one problem")
-    rows: dict[Split, list[Problem]] = {"train": problems, "eval": problems}
-    return VisualRows(path, seed, rows if whole_file else _split(problems, pictures), name, dict(left_out))
+    return VisualRows(path, seed, rows, name, dict(left_out))
 
 
 def _split(problems: Sequence[Problem], pictures: Sequence[Sequence[str]]) -> dict[Split, list[Problem]]:
