@@ -11,6 +11,7 @@ so are the four numbers: one who does not look is right by chance.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass
 
@@ -50,8 +51,9 @@ def draw_question(rng: random.Random, kind: str, held_out: bool) -> Question:
 def make_problem(question: Question, suffix: str = "") -> Problem:
     """The record of a question: a multiple choice without letters, its sub-task named as in CV-Bench."""
     reference = question.scene.reference
+    digest = hashlib.sha256(f"{reference} {question.text}".encode()).hexdigest()[:12]
     return Problem(
-        id=f"visual-{question.kind}-{reference}-{'-'.join((*question.about, *question.choices))}{suffix}",
+        id=f"visual-{question.kind}-{digest}{suffix}",
         task="choices",  # how it is graded
         text=question.text,
         gold=choice_gold(question.answer, question.choices, letters=False),
