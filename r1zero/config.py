@@ -626,6 +626,10 @@ class TextDataConfig:
     split: str = knob("train", "the Hub split to read when `path` is a Hub id")
     prompt_column: str | None = knob(None, "column with the prompt; without it every row is plain text")
     text_column: str = knob("text", "column with the text, or with the answer where there is a prompt")
+    images_column: str | None = knob(
+        None, "column with lists of pictures (paths, sha256:HEX or scene:...) of the prompt, for models that see"
+    )
+    kept_images: str = knob("runs/images", "folder in which pictures named sha256:HEX are looked up")
     loss_on: Literal["all", "answer"] = knob("answer", "tokens that are learned; rows without a prompt learn all")
     max_tokens: int = knob(1024, "rows longer than this, in tokens, are left out and counted")
 

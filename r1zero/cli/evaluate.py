@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from r1zero.evaluation.queue import Timing
     from r1zero.evaluation.references import Match
     from r1zero.evaluation.subsets import Luck
+    from r1zero.evaluation.subtasks import SubtaskRow
     from r1zero.evaluation.suites import Entry
     from r1zero.evaluation.summary import Summary
     from r1zero.models.load import Policy
@@ -38,6 +39,7 @@ class Result:
     contamination: Sequence[Contamination]
     timing: Timing
     continued: int  # chunks that an earlier, killed evaluation had answered
+    subtasks: Mapping[str, Sequence[SubtaskRow]] = field(default_factory=dict)  # of suites that have some
 
 
 def run(arguments: Arguments) -> int:
@@ -46,7 +48,7 @@ def run(arguments: Arguments) -> int:
     asked = [name for name in arguments.options.get("suite", "").split(",") if name]
     baseline = arguments.options.get("baseline", "")
     if baseline and not asked:
-        asked = ["math"]
+        asked = [find_baseline(baseline).suite]
     names = expand(asked)
     mathematical = any(is_mathematical(name) for name in names)
     config = config_for(arguments.positionals[0], arguments.overrides, baseline=baseline, mathematical=mathematical)
@@ -111,6 +113,7 @@ def answer(config: EvalConfig, names: Sequence[str], *, subset_check: bool, cont
     from r1zero.evaluation.contamination import probe
     from r1zero.evaluation.references import Protocol, match
     from r1zero.evaluation.subsets import subset_luck
+    from r1zero.evaluation.subtasks import subtask_rows
     from r1zero.evaluation.suites import load_entries
     from r1zero.evaluation.summary import macros, right_by_problem, summarise_all
     from r1zero.evaluation.tables import incomplete
@@ -123,7 +126,12 @@ def answer(config: EvalConfig, names: Sequence[str], *, subset_check: bool, cont
         torch.set_num_threads(config.threads)
     template = None if config.template.name == "chat" else _template(config, None)
     entries = load_entries(names, config, template) if template else []
-    policy = load_policy(config.model.path, config.device)
+    policy = load_policy(
+        config.model.path,
+        config.device,
+        max_pixels=config.model.max_pixels,
+        pictures=Path(config.task.kept_images),
+    )
     if template is None:
         template = _template(config, policy)
         entries = load_entries(names, config, template)
@@ -150,7 +158,9 @@ def answer(config: EvalConfig, names: Sequence[str], *, subset_check: bool, cont
         luck += subset_luck(entry.name, own, seed=config.seed)
     probes = [probe(e, engine, policy, address=(config.seed,)) for e in entries] if contamination else []
     matches = match(protocol, accuracies, missing)
-    return Result(summaries, means, matches, luck, probes, answers.timing, answers.continued)
+    by_entry = {entry.name: subtask_rows(entry.problems, answers.rollouts) for entry in entries}
+    subtasks = {name: rows for name, rows in by_entry.items() if rows}
+    return Result(summaries, means, matches, luck, probes, answers.timing, answers.continued, subtasks)
 
 
 def _template(config: EvalConfig, policy: Policy | None) -> Template:
@@ -186,6 +196,7 @@ def print_tables(config: EvalConfig, baseline: str, result: Result) -> None:
 
     from r1zero.evaluation import tables
     from r1zero.evaluation.references import published_names
+    from r1zero.evaluation.subtasks import subtask_table
     from r1zero.reports.console import print_table
 
     console = Console()
@@ -197,6 +208,9 @@ def print_tables(config: EvalConfig, baseline: str, result: Result) -> None:
     for table in (tables.outcome_table, tables.length_table):
         say("")
         print_table(*table(result.summaries), console=console)
+    for name, rows in result.subtasks.items():
+        say(f"\n{name}, by sub-task; chance and blind prior are reached without looking")
+        print_table(*subtask_table(rows), console=console)
     if result.matches:
         say(f"\nPaper vs yours: {config.model.path} under template {config.template.name}")
         print_table(*tables.paper_table(result.matches), console=console)
@@ -230,6 +244,7 @@ def print_json(config: EvalConfig, baseline: str, result: Result) -> None:
         "max_tokens": config.sampling.max_tokens,
         "benchmarks": [tables.as_object(summary) for summary in result.summaries],
         "macro": result.macros,
+        "subtasks": result.subtasks,
         "paper": tables.paper_objects(result.matches),
         "luck": tables.luck_objects(result.luck),
         "contamination": tables.contamination_objects(result.contamination),
@@ -264,7 +279,7 @@ VERB = Verb(
             "suite",
             "NAME[,NAME]",
             "what to ask: math (AIME 2024, AMC, MATH-500, Minerva, OlympiadBench), aime24, amc, amc23, math500, "
-            "minerva, olympiad_bench, gsm8k, svamp, countdown, a parquet or jsonl file, or a Hub id (default: the "
+            "minerva, olympiad_bench, gsm8k, svamp, countdown, cvbench, visual, a parquet or jsonl file, or a Hub id (default: the "
             "config's own task, countdown)",
         ),
         Option(

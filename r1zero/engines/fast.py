@@ -29,7 +29,7 @@ from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of
 from r1zero.models.packing import flat_positions
-from r1zero.models.vision import Sight, all_features
+from r1zero.models.vision import Sight, features_of
 from r1zero.models.vision_prompt import sight_of_prompt
 from r1zero.records import Prompt, Response
 
@@ -161,7 +161,7 @@ class _Sampler:
         positions = flat_positions(
             [sight.positions if sight else torch.arange(len(ids)) for ids, sight in zip(prompts, sights, strict=True)]
         )
-        features_FD = all_features(self.policy.vision, model, sights)
+        features_FD = features_of(self.policy.vision, model, sights)
         return hidden_states(model, flat_N, positions.to(device), layout, features_FD, at_F.to(device))
 
     def decode(self, cohorts: Sequence[Cohort]) -> Tensor:

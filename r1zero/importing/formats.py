@@ -10,7 +10,7 @@ from pathlib import Path
 from r1zero.importing import lm_eval, oat, simplerl, table, trl, verl
 from r1zero.importing.record import Fields, Imported, Source
 from r1zero.importing.rows import READERS, Row, RowError, csv_rows, json_rows, rows_of
-from r1zero.store import SCHEMA
+from r1zero.store import MAY_LACK, SCHEMA
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def guess(path: Path) -> str:
         raise ValueError(f"{path}: {error}. Say what it is with --from {'|'.join(FORMATS)}") from None
     if row is None:
         raise ValueError(f"{path} holds no rows")
-    if set(SCHEMA) - {"level"} <= set(row.fields):
+    if set(SCHEMA) - MAY_LACK <= set(row.fields):
         raise ValueError(f"{path} is a part of our own store already: give it to `r1zero analyze` as it is")
     if path.suffix.lower() == ".csv":
         return "csv"

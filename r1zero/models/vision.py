@@ -102,10 +102,13 @@ def sight_of(vision: Vision, token_ids: Sequence[int], patches: Sequence[Patches
     return Sight(tuple(patches), at_F, vision.positions(token_ids, [picture.grid for picture in patches]))
 
 
-def all_features(vision: Vision, model: PreTrainedModel, sights: Sequence[Sight | None]) -> Tensor | None:
+def features_of(vision: Vision | None, model: PreTrainedModel, sights: Sequence[Sight | None]) -> Tensor | None:
     """Features of all pictures in order, each picture encoded once; None without any.  [F, D]"""
     patches = [picture for sight in sights if sight is not None for picture in sight.patches]
-    return torch.cat(vision.features(model, patches)) if patches else None
+    if not patches:
+        return None
+    assert vision is not None
+    return torch.cat(vision.features(model, patches))
 
 
 def build_vision(config: PretrainedConfig, where: str, max_pixels: int = 0) -> Vision | None:

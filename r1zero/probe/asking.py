@@ -37,12 +37,17 @@ class Loaded:
     design: Design
 
 
+def _policy(config: ProbeConfig, path: str) -> Policy:
+    pictures = Path(config.task.kept_images)
+    return load_policy(path, config.device, max_pixels=config.model.max_pixels, pictures=pictures)
+
+
 def load(config: ProbeConfig) -> Loaded:
     """Questions and templates are checked before the model is loaded.  Raises ValueError naming what is wrong."""
     if config.threads:
         torch.set_num_threads(config.threads)
     design = make_design(config)
-    policy = load_policy(config.model.path, config.device)
+    policy = _policy(config, config.model.path)
     if "chat" in config.templates:
         design = make_design(config, policy)
     return Loaded(policy, build_engine(config.engine, policy), design)
@@ -121,7 +126,7 @@ def follow(
             if checkpoint is not checkpoints[0]:
                 del policy, engine
                 gc.collect()
-                policy = load_policy(checkpoint.path, config.device)
+                policy = _policy(config, checkpoint.path)
                 engine = build_engine(config.engine, policy)
             check_weights(out, checkpoint.name, weights_digest(policy.model))
             what = f"asking {checkpoint.name} ({number} of {len(checkpoints)})"

@@ -14,6 +14,7 @@ from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import head_of, token_logprobs
 from r1zero.models.packing import Tree, pack
+from r1zero.models.vision import features_of
 
 MOST_TOKENS = 8192  # read in one forward pass
 
@@ -31,7 +32,9 @@ def entropies(policy: Policy, trees: Sequence[Tree], temperature: float) -> list
     try:
         for chunk in _chunks(trees):
             packed = pack(chunk, policy.device)
-            hidden_ND = hidden_states(model, packed.input_ids_N, packed.position_ids_N, packed)
+            features_FD = features_of(policy.vision, model, packed.sights)
+            ids_N, positions = packed.input_ids_N, packed.position_ids_N
+            hidden_ND = hidden_states(model, ids_N, positions, packed, features_FD, packed.at_F)
             _, entropy_M = token_logprobs(
                 head, hidden_ND[packed.predicting_M], packed.target_ids_M, temperature=temperature or 1.0
             )

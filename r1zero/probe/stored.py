@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from r1zero.models.load import Policy
+from r1zero.models.vision_prompt import encode_prompt
 from r1zero.probe.positions import TokenText
-from r1zero.probe.wording import encode
 from r1zero.records import Problem, Prompt
 from r1zero.store import write_atomically
 from r1zero.tasks.templates import Template
@@ -73,8 +73,12 @@ def _stored(row: Mapping[str, Any], policy: Policy, template: Template) -> Store
     tokens = TokenText.of(policy.tokenizer, ids[:-1] if ended else ids)
     if not tokens.ids or not tokens.text.startswith(row["response"]):
         return None
-    problem = Problem(row["problem_id"], row["task"], row["problem"] or "", row["gold"], level=row.get("level"))
-    prompt = Prompt(problem, template.name, row["prompt"], encode(policy.tokenizer, row["prompt"]))
+    images = tuple(row.get("images") or ())
+    problem = Problem(
+        row["problem_id"], row["task"], row["problem"] or "", row["gold"], level=row.get("level"), images=images
+    )
+    prompt_ids = encode_prompt(policy, row["prompt"], images)
+    prompt = Prompt(problem, template.name, row["prompt"], prompt_ids, images)
     origin = {name: row.get(name) for name in ORIGIN}
     return Stored(row["key"], prompt, tokens, ended, bool(row["correct"]), origin)
 

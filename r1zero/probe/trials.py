@@ -21,6 +21,7 @@ from r1zero.config import SamplingConfig
 from r1zero.facts.cues import CuePool, has_cue
 from r1zero.models.load import Policy
 from r1zero.models.packing import Tree
+from r1zero.models.vision_prompt import sight_of_prompt
 from r1zero.probe.continuations import Ids, Prefix, fits
 from r1zero.probe.entropy import entropies
 from r1zero.probe.matching import Spot, match
@@ -159,7 +160,9 @@ def make_plan(
 def _with_entropies(policy: Policy, responses: Sequence[Stored], temperature: float) -> list[Stored]:
     """The same with the entropy before each token; a response that occurs twice is read once."""
     distinct = {one.key: one for one in responses}
-    trees = [Tree(one.prompt.token_ids, [one.tokens.ids]) for one in distinct.values()]
+    trees = [
+        Tree(one.prompt.token_ids, [one.tokens.ids], sight_of_prompt(policy, one.prompt)) for one in distinct.values()
+    ]
     found = dict(zip(distinct, entropies(policy, trees, temperature), strict=True))
     return [replace(one, entropy_T=found[one.key]) for one in responses]
 

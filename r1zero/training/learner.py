@@ -22,7 +22,7 @@ from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of, token_logprobs
 from r1zero.models.packing import Packed, pack
-from r1zero.models.vision import all_features
+from r1zero.models.vision import features_of
 from r1zero.models.vision_prompt import sight
 from r1zero.objectives import TokenBatch
 from r1zero.training.batching import Group, PerToken, microbatches
@@ -322,9 +322,7 @@ class Learner:
         """Hidden states that predict the response tokens.  -> [M, D]"""
         device_type = self.policy.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            features_FD = None
-            if packed.sights and self.policy.vision is not None:
-                features_FD = all_features(self.policy.vision, model, packed.sights)
+            features_FD = features_of(self.policy.vision, model, packed.sights)
             ids_N, positions = packed.input_ids_N, packed.position_ids_N
             hidden_ND = hidden_states(model, ids_N, positions, packed, features_FD, packed.at_F)
         return hidden_ND.index_select(0, packed.predicting_M)

@@ -97,7 +97,7 @@ class Trainer:
             config.model.path,
             config.learner.device,
             max_pixels=config.model.max_pixels,
-            pictures=run_dir / "images",
+            pictures=Path(config.task.kept_images),
         )
         self.engine = build_engine(config.engine, self.policy)
         self.learner = Learner(

@@ -6,11 +6,12 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r1zero.config import LearnerConfig, ModelConfig, SFTConfig, TextDataConfig, to_dict
 from r1zero.models.load import Policy, load_policy, save_policy
+from r1zero.models.vision_prompt import encode_prompt
 from r1zero.objectives import likelihood_loss
 from r1zero.store import write_atomically
 from r1zero.tasks.datafiles import read_rows
@@ -36,7 +37,12 @@ def sft(config: SFTConfig, on_step: OnStep | None = None) -> Fitted:
     out = Path(config.out)
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: choose another --out, or remove it")
-    policy = load_policy(config.model.path, config.learner.device)
+    policy = load_policy(
+        config.model.path,
+        config.learner.device,
+        max_pixels=config.model.max_pixels,
+        pictures=Path(config.data.kept_images),
+    )
     examples, left_out = read_examples(config.data, policy)
     batches = [
         batch
@@ -73,19 +79,26 @@ def read_examples(data: TextDataConfig, policy: Policy) -> tuple[list[Group], in
     """Rows as (what is read, what is learned), and how many were left out for their length.
 
     Every row ends in the end token, which is learned.  With a prompt column and loss_on="answer" the prompt is read
-    only; otherwise all tokens but the first are learned.
+    only; otherwise all tokens but the first are learned.  Pictures belong to the prompt, which is then read only.
     """
+    if data.images_column and (data.prompt_column is None or data.loss_on == "all"):
+        raise ValueError(
+            "data.images_column needs data.prompt_column and data.loss_on=answer: pictures are not learned"
+        )
     columns = [data.text_column] + ([data.prompt_column] if data.prompt_column else [])
-    rows = read_rows(data.path, data.split, columns)
+    rows = read_rows(data.path, data.split, columns + ([data.images_column] if data.images_column else []))
     examples = []
     for index, row in enumerate(rows.iter_rows(named=True)):
-        if any(not isinstance(value, str) for value in row.values()):
+        if any(not isinstance(row[name], str) for name in columns):
             raise ValueError(f"{data.path}, row {index}: columns {', '.join(columns)} must be text, not {row}")
-        prompt = (
-            policy.tokenizer.encode(row[data.prompt_column], add_special_tokens=False) if data.prompt_column else []
-        )
+        images = tuple(row[data.images_column] or ()) if data.images_column else ()
+        try:
+            prompt = list(encode_prompt(policy, row[data.prompt_column], images)) if data.prompt_column else []
+        except ValueError as error:
+            raise ValueError(f"{data.path}, row {index}: {error}") from error
         answer = policy.tokenizer.encode(row[data.text_column], add_special_tokens=False)
-        examples.append(example(f"row {index}", prompt, answer, policy.end_id, learn_prompt=data.loss_on == "all"))
+        group = example(f"row {index}", prompt, answer, policy.end_id, learn_prompt=data.loss_on == "all")
+        examples.append(replace(group, images=images))
     limit = min(data.max_tokens, policy.max_context)
     kept = [group for group in examples if group.num_tokens <= limit]
     if not kept:

@@ -144,7 +144,7 @@ def test_recomputed_activations_give_the_same_gradient(family: str, prompts_of: 
     policy, again = fresh(family), fresh(family)
     groups = sampled(policy, prompts_of(family)[:2])
     plain = gradients(policy, groups)
-    again.model.gradient_checkpointing_enable()
+    again.model.activation_checkpointing_enable()
     again.model.train()
     recomputed = gradients(again, groups)
     assert plain.keys() == recomputed.keys()

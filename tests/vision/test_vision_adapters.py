@@ -14,7 +14,7 @@ from vision_models import fresh
 from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy, load_policy, save_policy
 from r1zero.models.packing import Tree, pack
-from r1zero.models.vision import all_features, sight_of
+from r1zero.models.vision import features_of, sight_of
 from r1zero.models.vision_prompt import encode_prompt, look, sight, sight_of_prompt
 from r1zero.records import Prompt
 
@@ -106,7 +106,7 @@ def test_hidden_states_of_a_flat_row_are_those_of_a_plain_forward_pass(
     policy, prompts = policy_of(family), prompts_of(family)
     responses = ((5, 6, 7), (8, 9))
     packed = pack([Tree(p.token_ids, responses, sight_of_prompt(policy, p)) for p in prompts])
-    features = all_features(policy.vision, policy.model, packed.sights)
+    features = features_of(policy.vision, policy.model, packed.sights)
     ours = hidden_states(policy.model, packed.input_ids_N, packed.position_ids_N, packed, features, packed.at_F)
     predicting = iter(ours[packed.predicting_M].split([3, 2] * len(prompts)))
     for prompt in prompts:
@@ -129,7 +129,7 @@ def test_pictures_matter(family: str, policy_of: PolicyOf, prompts_of: PromptsOf
         hidden = hidden_states(policy.model, packed.input_ids_N, packed.position_ids_N, packed, features, packed.at_F)
         return hidden[packed.predicting_M]
 
-    features = all_features(policy.vision, policy.model, [seen])
+    features = features_of(policy.vision, policy.model, [seen])
     assert features is not None
     assert (last(features) - last(features.flip(0))).abs().max() > 1e-3
 
