@@ -279,8 +279,8 @@ VERB = Verb(
             "suite",
             "NAME[,NAME]",
             "what to ask: math (AIME 2024, AMC, MATH-500, Minerva, OlympiadBench), aime24, amc, amc23, math500, "
-            "minerva, olympiad_bench, gsm8k, svamp, countdown, cvbench, visual, a parquet or jsonl file, or a Hub id (default: the "
-            "config's own task, countdown)",
+            "minerva, olympiad_bench, gsm8k, svamp, countdown, cvbench, visual (rendered pictures), a parquet or jsonl "
+            "file, or a Hub id (default: the config's own task, countdown)",
         ),
         Option(
             "baseline",

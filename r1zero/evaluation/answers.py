@@ -31,7 +31,7 @@ MAY_BE_THERE = {".lock", "log.txt"}  # in a directory that holds nothing yet
 class Answers:
     """What came back."""
 
-    rollouts: pl.DataFrame  # columns NEEDED
+    rollouts: pl.DataFrame  # columns NEEDED; `response`, too, where pictures were shown
     continued: int  # chunks that were there before
     timing: Timing
 
@@ -55,11 +55,13 @@ def collect(
     if out is not None:
         here = {"config": to_dict(config), "suites": list(suites), "questions": plan.fingerprint, "weights": weights}
         open_directory(out, config.verb, here, provenance)
+    seeing = any(prompt.images for chunk in plan.chunks for prompt in chunk.prompts)
+    columns = [*NEEDED, "response"] if seeing else [*NEEDED]
     frames: dict[int, pl.DataFrame] = {}
     if out is not None:
         for chunk in plan.chunks:
             if (file := part(out, chunk.index)).exists():
-                frames[chunk.index] = pl.read_parquet(file, columns=list(NEEDED))
+                frames[chunk.index] = pl.read_parquet(file, columns=columns)
     continued = len(frames)
 
     def keep(index: int, rollouts: list[Rollout]) -> None:
@@ -73,7 +75,7 @@ def collect(
         )
         if out is not None:
             write_frame(part(out, index), frame)
-        frames[index] = frame.select(NEEDED)
+        frames[index] = frame.select(columns)
 
     timing = run_queue(
         plan,

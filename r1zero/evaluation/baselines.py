@@ -15,6 +15,7 @@ from r1zero.config import nearest
 
 PAPER_BUDGET = 3000  # tokens
 LONG_BUDGET = 8000
+SEEING_BUDGET = 1024  # of VisualThinker-R1-Zero on CV-Bench
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Baseline:
     temperature: float = 0.0
     samples: int = 1
     note: str = ""
+    suite: str = "math"  # what is asked where the command line does not say
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -44,7 +46,14 @@ class Baseline:
         }
 
 
+_CHOICES = "an answer counts by letter or words; where it names several choices it is wrong, see docs/grading.md"
 _OWN_CHAT = "asked through the model's own chat template: the wording of the paper is not known here"
+
+
+def _seeing(name: str, template: str, title: str) -> Baseline:
+    """How VisualThinker-R1-Zero asks CV-Bench."""
+    return Baseline(name, template, "answer_or_all", title, max_tokens=SEEING_BUDGET, note=_CHOICES, suite="cvbench")
+
 
 BASELINES: Mapping[str, Baseline] = {
     baseline.name: baseline
@@ -62,6 +71,10 @@ BASELINES: Mapping[str, Baseline] = {
         Baseline("instruct", "qwen_math", "boxed_strict", "Qwen2.5-Math-Instruct"),
         Baseline("llama", "r1", "r1", "Llama-3.2-3B: base, FineMath, NuminaQA, and each after RL"),
         Baseline("llama-instruct", "chat", "boxed_strict", "Llama-3.2-3B-Instruct", note=_OWN_CHAT),
+        _seeing("visualthinker", "visualthinker", "VisualThinker-R1-Zero and its base model, thinking"),
+        _seeing("visualthinker-direct", "visualthinker_direct", "its base model, answering at once"),
+        _seeing("visualthinker-sft", "qwen2_vl", "its supervised arm, answering at once"),
+        _seeing("visualthinker-instruct", "visualthinker_instruct_eval", "its instructed arms, thinking"),
     )
 }
 

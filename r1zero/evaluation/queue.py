@@ -60,7 +60,10 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of every prompt and gold, stop string and answer format: plans with the same one ask the same."""
+        """A digest of every prompt, picture's reference, gold, stop string and answer format.
+
+        Plans with the same one ask the same.
+        """
         digest = hashlib.sha256()
         for chunk in self.chunks:
             template = chunk.template
@@ -69,6 +72,7 @@ class Plan:
                 digest.update(repr(chunk.way).encode())
             for prompt in chunk.prompts:
                 digest.update(f"{prompt.problem.id}\0{prompt.text}\0{prompt.problem.gold}\0".encode())
+                digest.update("\0".join(prompt.images).encode())
             digest.update(b"\1")
         return digest.hexdigest()
 

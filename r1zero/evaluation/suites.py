@@ -6,16 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from r1zero.config import EvalConfig, nearest
 from r1zero.records import Problem
 from r1zero.tasks import build_task
-from r1zero.tasks.benchmarks import BENCHMARKS, SUFFIXES, SUITES, load_benchmark
+from r1zero.tasks.benchmarks import BENCHMARKS, SUFFIXES, SUITES, find_file, find_folder, load_benchmark
 from r1zero.tasks.datafiles import FileCountdown, read_table
 from r1zero.tasks.mathematics import FileMathematics, read_problems
 from r1zero.tasks.templates import Template
+from r1zero.tasks.visual_rows import VisualRows
 
 GENERATED = 512  # problems where they are made rather than read
+SEEING: dict[str, Literal["visual", "cvbench"]] = {"visual": "visual", "cvbench": "cvbench"}
+TASK_SUITES = ("countdown", *SEEING)  # suites that are tasks of the same name, with its settings
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Entry:
 
 
 def expand(suites: Sequence[str]) -> list[str]:
-    """Names of benchmarks, countdown, files and Hub ids in the order asked, each once.
+    """Names of benchmarks, tasks, files and Hub ids in the order asked, each once.
 
     Raises ValueError for a name that is none of them, naming the nearest.
 
@@ -40,8 +44,8 @@ def expand(suites: Sequence[str]) -> list[str]:
     """
     names: list[str] = []
     for suite in suites:
-        if suite not in SUITES and suite not in BENCHMARKS and suite != "countdown" and not is_source(suite):
-            known = ["countdown", *SUITES, *BENCHMARKS]
+        if suite not in SUITES and suite not in BENCHMARKS and suite not in TASK_SUITES and not is_source(suite):
+            known = [*TASK_SUITES, *SUITES, *BENCHMARKS]
             raise ValueError(f"unknown suite {suite!r}: {nearest(suite, known)}; or give a parquet or jsonl file")
         names += SUITES.get(suite, (suite,))
     return list(dict.fromkeys(names))
@@ -82,12 +86,14 @@ def _title(name: str) -> str:
     file = Path(name)
     if not name.endswith(SUFFIXES):
         return name
-    return file.name if file.stem in {"countdown", *SUITES, *BENCHMARKS} else file.stem
+    return file.name if file.stem in {*TASK_SUITES, *SUITES, *BENCHMARKS} else file.stem
 
 
 def _problems(name: str, config: EvalConfig) -> list[Problem]:
     if name in BENCHMARKS:
         problems = load_benchmark(name, config.data)
+    elif seeing := SEEING.get(name):
+        return _visual(seeing, config)
     elif name != "countdown" and _is_mathematical_file(name, config.task.split):
         problems = read_problems(name, config.task.split, prefix=_title(name))
     else:
@@ -104,8 +110,17 @@ def _countdown(name: str, config: EvalConfig) -> list[Problem]:
     return own_problems(replace(config, task=replace(config.task, name="countdown", path=path)))
 
 
+def _visual(name: Literal["visual", "cvbench"], config: EvalConfig) -> list[Problem]:
+    """CV-Bench lies where the config's task says, else in the data directory (a file or folder), else on the Hub."""
+    own = config.task.path if config.task.name == name else None
+    found = None if own or name == "visual" else find_file(name, config.data) or find_folder(name, config.data)
+    path = own or (str(found) if found else None)
+    split = config.task.split if config.task.name == name else "test"
+    return own_problems(replace(config, task=replace(config.task, name=name, path=path, split=split)))
+
+
 def own_problems(config: EvalConfig) -> list[Problem]:
     """What the config's own task asks: the first `num_problems`, or all of a file."""
     task = build_task(config.task, config.seed, whole_file=not config.held_out_only)
-    of_file = len(task.rows["eval"]) if isinstance(task, FileCountdown | FileMathematics) else GENERATED
+    of_file = len(task.rows["eval"]) if isinstance(task, FileCountdown | FileMathematics | VisualRows) else GENERATED
     return task.problems("eval", 0, config.num_problems or of_file)

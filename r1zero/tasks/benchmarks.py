@@ -142,6 +142,13 @@ def find_file(name: str, data: str = "") -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+def find_folder(name: str, data: str = "") -> Path | None:
+    """The folder NAME in `data`, else in the directory that R1ZERO_DATA names; None where it is not."""
+    directory = data or os.environ.get(DATA, "")
+    places = (Path(directory) / folder / name for folder in FOLDERS) if directory else ()
+    return next((place for place in places if place.is_dir()), None)
+
+
 def load_benchmark(name: str, data: str = "") -> list[Problem]:
     """Every problem of a benchmark.  Raises ValueError naming what is missing and the remedy."""
     if name not in BENCHMARKS:

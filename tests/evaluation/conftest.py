@@ -24,6 +24,7 @@ class Characters:
 class FakePolicy:
     tokenizer: Characters = field(default_factory=Characters)
     max_context: int = 500
+    vision: None = None
 
 
 @dataclass
