@@ -53,7 +53,7 @@ def make_problem(question: Question, suffix: str = "") -> Problem:
     reference = question.scene.reference
     digest = hashlib.sha256(f"{reference} {question.text}".encode()).hexdigest()[:12]
     return Problem(
-        id=f"visual-{question.kind}-{digest}{suffix}",
+        id=f"visual/{question.kind}-{digest}{suffix}",
         task="choices",  # how it is graded
         text=question.text,
         gold=choice_gold(question.answer, question.choices, letters=False),

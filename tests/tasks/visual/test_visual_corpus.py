@@ -37,8 +37,8 @@ def test_thoughts_are_written_in_full():
     a, b, c = question.about
     text, _ = think(rng, question, VisualCorpusConfig(careless=0.0))
     words = text.split(" : ")[1].split()
-    assert [words[i] for i in (0, 2, 5, 7)] == [a, c, b, c]
-    assert len(words) == 10
+    assert [words[i] for i in (0, 2, 7, 9)] == [a, c, b, c]
+    assert len(words) == 14
 
 
 def test_careless_thoughts_are_right_less_often_and_never_without_an_answer():
@@ -66,9 +66,9 @@ def test_drill_names_true_places_and_distances():
     assert len(words) == 12
     assert set(zip(words[::2], words[1::2], strict=True)) <= {("redcircle", "nw"), ("bluesquare", "s")}
     pairs = distances(random.Random(2), scene).split(" : ")[1].split()
-    assert len(pairs) == 15
-    for i in range(0, 15, 5):
-        assert pairs[i + 4] == ("zero" if pairs[i + 1] == pairs[i + 3] else "three")
+    assert len(pairs) == 21
+    for i in range(0, 21, 7):
+        assert pairs[i + 4 : i + 7] == (["zero"] * 3 if pairs[i + 1] == pairs[i + 3] else ["two", "one", "three"])
 
 
 def test_no_document_shows_a_held_out_layout_and_dials_hold():
