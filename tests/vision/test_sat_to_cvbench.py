@@ -1,0 +1,97 @@
+"""From SAT to CV-Bench on a random model: trained for two steps on one, evaluated on the other through the verb."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+from vision_models import fresh
+
+from r1zero.cli.main import main
+from r1zero.config import TrainConfig, build
+from r1zero.models.load import save_policy
+from r1zero.store import read_metrics, read_rollouts
+from r1zero.training import train
+
+
+def noise(number: int, width: int = 56) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((width, 56), 10 + number).convert("RGB").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_sat(path: Path) -> None:
+    rows = [
+        {
+            "image_bytes": [noise(n), noise(n, 28)] if n % 4 == 0 else [noise(n)],
+            "question": "which object is closer ?",
+            "answers": ["red circle", "blue square"],
+            "correct_answer": ["red circle", "blue square"][n % 2],
+            "question_type": "other",
+        }
+        for n in range(80)
+    ]
+    pl.DataFrame(rows).write_parquet(path)
+
+
+def write_cvbench(path: Path) -> None:
+    rows = [
+        {
+            "idx": n,
+            "type": "2D" if n < 4 else "3D",
+            "task": ["Count", "Relation", "Count", "Relation", "Depth", "Distance"][n],
+            "image": {"bytes": noise(100 + n), "path": None},
+            "question": "which object is closer ?",
+            "choices": ["red circle", "blue square"],
+            "answer": "(A)",
+            "prompt": "which object is closer ? Select from the following choices.\n(A) red circle\n(B) blue square",
+            "source": ["ADE20K", "COCO", "ADE20K", "COCO", "Omni3D", "Omni3D"][n],
+        }
+        for n in range(6)
+    ]
+    pl.DataFrame(rows).write_parquet(path)
+
+
+def test_two_steps_on_sat_then_cvbench_by_sub_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_policy(fresh("qwen2_vl"), tmp_path / "model")
+    write_sat(tmp_path / "sat.parquet")
+    (tmp_path / "data").mkdir()
+    write_cvbench(tmp_path / "data" / "cvbench.parquet")
+    kept = tmp_path / "kept"
+    settings = {
+        "steps": 2,
+        "problems_per_step": 3,
+        "responses_per_problem": 2,
+        "model": {"path": str(tmp_path / "model")},
+        "task": {"name": "sat", "path": str(tmp_path / "sat.parquet"), "kept_images": str(kept)},
+        "template": {"name": "visualthinker"},
+        "sampling": {"max_tokens": 6},
+        "reward": {"form": 1.0, "per_token": 0.1},
+        "learner": {"lr": 1e-2, "device": "cpu", "dtype": "float32"},
+        "evaluation": {"num_problems": 1, "max_tokens": 6},
+        "run": {"dir": str(tmp_path / "run"), "threads": 1},
+    }
+    run = train(build(TrainConfig, settings))
+    assert run.finished
+    stored = read_rollouts(run.dir).collect()
+    assert set(stored["images"].list.len()) <= {1, 2} and stored["images"].list.first().str.starts_with("sha256:").all()
+    assert stored["reward"].to_list() == pytest.approx([0.1 * n for n in stored["num_tokens"]])  # no answer, no form
+    assert all(row["policy/sampler_gap_max"] < 1e-5 for row in read_metrics(run.dir)[1:])
+
+    arguments = ["eval", str(run.dir / "model"), "--baseline", "visualthinker", "--data", str(tmp_path / "data")]
+    capsys.readouterr()
+    arguments += ["--sampling.max_tokens", "6", "--task.kept_images", str(kept), "--threads", "1", "--device", "cpu"]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in found["subtasks"]["cvbench"]}
+    assert list(rows) == ["Count", "Relation", "Depth", "Distance", "total", "official"]
+    assert [row["problems"] for row in rows.values()] == [2, 2, 1, 1, 6, 6]
+    assert rows["total"]["accuracy"]["estimate"] == found["benchmarks"][0]["avg@1"]["estimate"]
+    assert rows["official"]["chance"] == 0.5 and found["template"] == "visualthinker"
+    assert main(arguments) == 0
+    page = capsys.readouterr().out
+    assert "cvbench, by sub-task" in page and "official" in page
