@@ -291,6 +291,9 @@ class EvaluationConfig:
     max_tokens: int = knob(256, "longest response when evaluating, in tokens")
     path: str | None = knob(None, "held-out problems as a file or Hub id; without it, from the task's held-out split")
     split: str = knob("test", "the Hub split to read when `path` is a Hub id")
+    blank: bool = knob(
+        False, "rendered pictures: ask every problem once more before a picture with nothing in it; twice the time"
+    )
 
 
 @dataclass(frozen=True)

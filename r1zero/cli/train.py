@@ -91,10 +91,31 @@ def show(runs: list[Run], *, as_json: bool) -> None:
     columns = [name for name in results[0] if name not in hidden] if results else []
     short = [result | {"run": Path(result["run"]).name} for result in results]
     print_table(columns, [[result[name] for name in columns] for result in short])
+    show_subtasks(runs)
     for run in runs:
         page = run.dir / "report.html"
         if run.dir.exists():  # it does not where the run was never started
             print(f"{page if page.exists() else run.dir}")
+
+
+def show_subtasks(runs: list[Run]) -> None:
+    """Each sub-task before and after, beside what is reached without looking; nothing where there are none."""
+    from r1zero.reports.console import print_table
+    from r1zero.reports.subtasks import subtask_rows
+
+    columns = ["run", "sub-task", "before", "after", "chance", "prior", "blank", "read"]
+    table = []
+    for run in runs:
+        rows = run.metrics if (run.dir / "metrics.jsonl").exists() else []
+        for suite in dict.fromkeys(key.split("/")[1] for row in rows for key in row if "/subtask/" in key):
+            table += [
+                [run.dir.name, r.name, r.before, r.after, r.chance, r.prior, r.blank, r.read]
+                for r in subtask_rows(rows, suite)
+            ]
+    if table:
+        hidden = 1 if len(runs) == 1 else 0
+        print()
+        print_table(columns[hidden:], [row[hidden:] for row in table])
 
 
 def accuracies(run: Run) -> list[dict[str, Any]]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
 from r1zero.analysis.metrics import evaluation_metrics
 from r1zero.config import EvaluationConfig, RewardConfig, SamplingConfig
 from r1zero.engines import Engine
 from r1zero.evaluation.ask import ask
+from r1zero.evaluation.subtasks import SubtaskRow, subtask_rows
+from r1zero.evaluation.visual_controls import without_objects
 from r1zero.models.load import Policy
 from r1zero.records import Problem, Rollout
 from r1zero.tasks.templates import Template
@@ -22,11 +26,12 @@ class Evaluation:
     rollouts: list[Rollout]
     dropped: tuple[str, ...]  # ids of problems whose prompt leaves no room for a response
     seconds: float
+    blank: tuple[Rollout, ...] = ()  # the same problems before pictures with nothing in them
 
     @property
     def metrics(self) -> dict[str, float]:
-        """eval/SUITE/accuracy with its 95 % interval, lengths and outcomes."""
-        return evaluation_metrics(self.rollouts, self.suite)
+        """eval/SUITE/accuracy with its 95 % interval, lengths and outcomes, and its sub-tasks where it has some."""
+        return evaluation_metrics(self.rollouts, self.suite) | subtask_metrics(self.rollouts, self.blank, self.suite)
 
     @property
     def verdict(self) -> str:
@@ -50,21 +55,54 @@ def evaluate(
 ) -> Evaluation:
     """Answer held-out problems.  The same seed gives every checkpoint the same random numbers."""
     sampling = SamplingConfig(temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens)
-    asked = ask(
-        engine,
-        policy,
-        template,
-        problems,
-        samples=config.samples,
-        sampling=sampling,
-        rewards=rewards,
-        address=(seed, "evaluation"),
-        step=step,
-        on_tokens=on_tokens,
+    asked, *blank = (
+        ask(
+            engine,
+            policy,
+            template,
+            shown,
+            samples=config.samples,
+            sampling=sampling,
+            rewards=rewards,
+            address=(seed, "evaluation"),
+            step=step,
+            on_tokens=on_tokens,
+        )
+        for shown in [problems, *([[without_objects(problem) for problem in problems]] if config.blank else [])]
     )
-    return Evaluation(
-        suite_of(problems[0]), asked.rollouts, asked.dropped, asked.sampling_seconds + asked.grading_seconds
-    )
+    seconds = sum(one.sampling_seconds + one.grading_seconds for one in (asked, *blank))
+    unseen = tuple(rollout for one in blank for rollout in one.rollouts)
+    return Evaluation(suite_of(problems[0]), asked.rollouts, asked.dropped, seconds, unseen)
+
+
+def subtask_metrics(rollouts: Sequence[Rollout], blank: Sequence[Rollout], suite: str) -> dict[str, float]:
+    """Of multiple choices with sub-tasks, eval/SUITE/{subtask,chance,prior,read,blank}/NAME, fractions.
+
+    `blank` are responses to the same problems before pictures with nothing in them; NAME is in small letters, and
+    `total` is all of them.
+    """
+    metrics: dict[str, float] = {}
+    for row in _subtasks(rollouts):
+        name = row.name.lower()
+        accuracy = row.accuracy
+        metrics |= {
+            f"eval/{suite}/subtask/{name}": accuracy.estimate,
+            f"eval/{suite}/subtask/{name}_low": accuracy.low,
+            f"eval/{suite}/subtask/{name}_high": accuracy.high,
+            f"eval/{suite}/chance/{name}": row.chance,
+            f"eval/{suite}/prior/{name}": row.prior,
+            f"eval/{suite}/read/{name}": row.read.estimate,
+        }
+    return metrics | {f"eval/{suite}/blank/{row.name.lower()}": row.accuracy.estimate for row in _subtasks(blank)}
+
+
+def _subtasks(rollouts: Sequence[Rollout]) -> list[SubtaskRow]:
+    problems = list({rollout.prompt.problem.id: rollout.prompt.problem for rollout in rollouts}.values())
+    if not any("subtask" in problem.fields for problem in problems):
+        return []
+    facts = [(r.prompt.problem.id, r.grade.correct, r.grade.extracted, r.response.text) for r in rollouts]
+    schema = {"problem_id": pl.String, "correct": pl.Boolean, "extracted": pl.String, "response": pl.String}
+    return subtask_rows(problems, pl.DataFrame(facts, schema=schema, orient="row"))
 
 
 def suite_of(problem: Problem) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -67,6 +68,7 @@ def report_run(run: RecordedRun, pool: CuePool = POOLS["extended"]) -> RunReport
 def report_suite(run: RecordedRun, suite: str, first: int, last: int, pool: CuePool) -> SuiteReport:
     """First and last evaluation of a suite, and what lies between."""
     before, after = run.evaluation(suite, first), run.evaluation(suite, last)
+    folders = picture_folders(run)
     a, b = problem_shares(before), problem_shares(after)
     gain, p_value, method = None, math.nan, ""
     if last > first and a.keys() == b.keys():
@@ -76,8 +78,8 @@ def report_suite(run: RecordedRun, suite: str, first: int, last: int, pool: CueP
         suite=suite,
         num_problems=len(b),
         num_samples=max((n for _, n in b.values()), default=0),
-        first=_evaluated(before, first, pool),
-        last=_evaluated(after, last, pool),
+        first=_evaluated(before, first, pool, folders),
+        last=_evaluated(after, last, pool, folders),
         gain=gain,
         gain_p=p_value,
         gain_method=method,
@@ -85,9 +87,15 @@ def report_suite(run: RecordedRun, suite: str, first: int, last: int, pool: CueP
     )
 
 
-def _evaluated(evaluation: pl.DataFrame, step: int, pool: CuePool) -> Evaluated:
+def picture_folders(run: RecordedRun) -> tuple[Path, ...]:
+    """Where a run's pictures are: its own folder, then the one they were unpacked to."""
+    return (run.dir / "images", *(Path(kept) for kept in [run.config.get("task.kept_images")] if kept))
+
+
+def _evaluated(evaluation: pl.DataFrame, step: int, pool: CuePool, folders: tuple[Path, ...]) -> Evaluated:
     tokens = cluster_interval(evaluation["num_tokens"].to_numpy(), evaluation["problem_id"].to_numpy())
-    return Evaluated(step, accuracy(evaluation), outcome_ledger(evaluation), tokens, pick_samples(evaluation, pool))
+    samples = pick_samples(evaluation, pool, folders=folders)
+    return Evaluated(step, accuracy(evaluation), outcome_ledger(evaluation), tokens, samples)
 
 
 def verdict(report: SuiteReport) -> str:

@@ -16,6 +16,8 @@ from r1zero.reports.comparison import describe_difference, describe_equal_reward
 from r1zero.reports.figures import PANELS, share_axes
 from r1zero.reports.findings import RunReport, describe_run, describe_speed, report_run, signed, verdict
 from r1zero.reports.page import render
+from r1zero.reports.subtasks import subtask_rows
+from r1zero.statistics.intervals import short
 from r1zero.store import write_atomically
 
 
@@ -58,7 +60,11 @@ def render_page(reports: Sequence[RunReport]) -> str:
     runs = [report.run for report in reports]
     sentences, notes = comparison_sentences(runs) if len(runs) > 1 else ([], [])
     panels = drawn_panels(runs)
-    filters: dict[str, Callable[[Any], str]] = {"tokens": lambda interval: f"{interval:.0f}", "signed": signed}
+    filters: dict[str, Callable[[Any], str]] = {
+        "tokens": lambda interval: f"{interval:.0f}",
+        "signed": signed,
+        "share": short,
+    }
     return render(
         "page.html.j2",
         figures=[panel["figures"] for panel in panels],
@@ -72,6 +78,7 @@ def render_page(reports: Sequence[RunReport]) -> str:
         provenance_rows=provenance_rows(runs),
         outcomes=OUTCOMES,
         verdict=verdict,
+        subtask_rows=lambda run, suite: subtask_rows(run.rows, suite),
         outcome_counts=outcome_counts,
         describe_run=describe_run,
         describe_speed=describe_speed,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 from markupsafe import Markup, escape
@@ -14,6 +15,7 @@ from markupsafe import Markup, escape
 from r1zero.analysis.ledger import with_outcome
 from r1zero.facts.cues import POOLS, CuePool, find_cues
 from r1zero.records import OUTCOMES, Outcome
+from r1zero.reports.pictures import Shown, shown_pictures
 
 SAMPLES = 10  # of each outcome
 SHOWN_CHARACTERS = 12_000  # of a longer response the middle is left out, and said to be
@@ -30,26 +32,33 @@ class Sample:
     extracted: str | None
     reason: str | None
     reward: float | None
+    pictures: tuple[Shown, ...] = ()
+    num_pictures: int = 0  # of the problem; not all may be shown
 
 
 def pick_samples(
-    evaluation: pl.DataFrame, pool: CuePool = POOLS["extended"], count: int = SAMPLES
+    evaluation: pl.DataFrame,
+    pool: CuePool = POOLS["extended"],
+    count: int = SAMPLES,
+    folders: tuple[Path, ...] = (),
 ) -> dict[Outcome, list[Sample]]:
     """Up to `count` responses of each outcome, in an order that depends on the problem alone.
 
-    So two evaluations of the same problems show the same ones as far as their outcomes allow.
+    So two evaluations of the same problems show the same ones as far as their outcomes allow.  `folders` are those of
+    kept pictures.
     """
     frame = with_outcome(evaluation)
     picked: dict[Outcome, list[Sample]] = {}
     for outcome in OUTCOMES:
         rows = list(frame.filter(pl.col("outcome") == outcome).iter_rows(named=True))
         rows.sort(key=lambda row: (hashlib.sha256(str(row["problem_id"]).encode()).digest(), row["sample"]))
-        picked[outcome] = [_sample(row, pool) for row in rows[:count]]
+        picked[outcome] = [_sample(row, pool, folders) for row in rows[:count]]
     return picked
 
 
-def _sample(row: dict, pool: CuePool) -> Sample:
+def _sample(row: dict, pool: CuePool, folders: tuple[Path, ...]) -> Sample:
     text = row["response"] or ""
+    references = row.get("images") or []
     return Sample(
         problem_id=row["problem_id"] or "",
         problem=row["problem"] or "",
@@ -60,6 +69,8 @@ def _sample(row: dict, pool: CuePool) -> Sample:
         extracted=row["extracted"],
         reason=row["reason"],
         reward=row["reward"],
+        pictures=shown_pictures(references, folders),
+        num_pictures=len(references),
     )
 
 

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
+import shutil
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,3 +84,17 @@ def keep_picture(content: bytes, folder: Path) -> str:
     if not path.exists():
         write_atomically(path, content)
     return KEPT + digest
+
+
+def bring_pictures(references: Iterable[str], source: Path, folder: Path) -> None:
+    """Have the kept pictures of `source` in `folder` too, each once: a link where the disk allows it, else a copy."""
+    for reference in references:
+        name = reference.removeprefix(KEPT)
+        here = Path(folder) / name
+        if here.exists():
+            continue
+        here.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(Path(source) / name, here)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(Path(source) / name, here)

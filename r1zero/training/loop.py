@@ -31,6 +31,7 @@ from r1zero.objectives.family import shadow_row, without_effect
 from r1zero.records import Problem, Rollout
 from r1zero.store import Split, append_metrics, part_path, truncate_after, write_config, write_rollouts
 from r1zero.tasks import build_task
+from r1zero.tasks.pictures import KEPT, bring_pictures
 from r1zero.tasks.templates import load_template
 from r1zero.training.batching import Group, split_evenly
 from r1zero.training.checkpoint import checkpoint_steps, load_checkpoint, load_memories, save_checkpoint
@@ -274,6 +275,8 @@ class Trainer:
         return evaluation.metrics | {"speed/eval_s": evaluation.seconds}
 
     def _store(self, split: Split, step: int, rollouts: list[Rollout]) -> None:
+        kept = {image for rollout in rollouts for image in rollout.prompt.images if image.startswith(KEPT)}
+        bring_pictures(kept, Path(self.config.task.kept_images), self.dir / "images")
         drawn = self.config.sampling if split == "train" else self.config.evaluation
         write_rollouts(
             part_path(self.dir, split, step),
