@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from r1zero.records import Prompt
 from r1zero.tasks.pictures import open_picture
 
 MARK = "<image>"
-REMEMBERED = 64  # pictures whose patches are kept, since a step looks at each several times
+MEMORY = 256 << 20  # bytes of patches that are kept, since a step looks at each picture several times
 
 
 def encode_prompt(policy: Policy, text: str, images: Sequence[str] = ()) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ def encode_prompt(policy: Policy, text: str, images: Sequence[str] = ()) -> tupl
 def look(policy: Policy, images: Sequence[str]) -> list[Patches]:
     """The patches of referenced pictures.  Raises ValueError for a picture that cannot be opened."""
     vision = _vision_of(policy)
-    return [_patches(vision, reference, policy.pictures) for reference in images]
+    return [_memory.patches(vision, reference, policy.pictures) for reference in images]
 
 
 def sight(policy: Policy, token_ids: Sequence[int], images: Sequence[str]) -> Sight | None:
@@ -57,10 +57,29 @@ def sight_of_prompt(policy: Policy, prompt: Prompt) -> Sight | None:
         raise ValueError(f"problem {prompt.problem.id!r}: {error}") from error
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _patches(vision: Vision, reference: str, folder: Path | None) -> Patches:
-    with torch.inference_mode(False):  # a gradient is taken through what was first looked at while sampling
-        return vision.patches(open_picture(reference, folder))
+class _Memory:
+    """Patches of the pictures looked at last, up to a number of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self.kept: OrderedDict[tuple[Vision, str, Path | None], Patches] = OrderedDict()
+
+    def patches(self, vision: Vision, reference: str, folder: Path | None) -> Patches:
+        key = (vision, reference, folder)
+        if key in self.kept:
+            self.kept.move_to_end(key)
+            return self.kept[key]
+        with torch.inference_mode(False):  # a gradient is taken through what was first looked at while sampling
+            made = vision.patches(open_picture(reference, folder))
+        self.kept[key] = made
+        self.bytes += made.pixels.nbytes
+        while self.bytes > self.limit:
+            self.bytes -= self.kept.popitem(last=False)[1].pixels.nbytes
+        return made
+
+
+_memory = _Memory(MEMORY)
 
 
 def _vision_of(policy: Policy) -> Vision:

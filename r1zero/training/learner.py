@@ -248,7 +248,7 @@ class Learner:
         return {name: float(number) for name, number in sums.items()} | counts | shares
 
     def _pack(self, batch: Sequence[Group]) -> Packed:
-        """The groups in one flat row; a picture stands in it, and is encoded, once for its group."""
+        """The groups in one flat row, where a picture stands, and is encoded, once for its group or piece of one."""
         trees = [replace(g.tree, sight=sight(self.policy, g.prompt_ids, g.images)) for g in batch]
         return pack(trees, self.policy.device)
 

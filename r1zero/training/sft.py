@@ -94,9 +94,9 @@ def read_examples(data: TextDataConfig, policy: Policy) -> tuple[list[Group], in
         images = tuple(row[data.images_column] or ()) if data.images_column else ()
         try:
             prompt = list(encode_prompt(policy, row[data.prompt_column], images)) if data.prompt_column else []
+            answer = list(encode_prompt(policy, row[data.text_column]))
         except ValueError as error:
             raise ValueError(f"{data.path}, row {index}: {error}") from error
-        answer = policy.tokenizer.encode(row[data.text_column], add_special_tokens=False)
         group = example(f"row {index}", prompt, answer, policy.end_id, learn_prompt=data.loss_on == "all")
         examples.append(replace(group, images=images))
     limit = min(data.max_tokens, policy.max_context)

@@ -9,10 +9,12 @@ import pytest
 import torch
 from test_vision_adapters import plain_inputs
 
-from r1zero.config import EngineConfig, SamplingConfig
+from r1zero.config import EngineConfig, RewardConfig, SamplingConfig
 from r1zero.engines import Engine, build_engine
+from r1zero.evaluation.ask import ask
 from r1zero.models.load import Policy
-from r1zero.records import Prompt, Response
+from r1zero.records import Problem, Prompt, Response
+from r1zero.tasks.templates import Template
 
 PolicyOf = Callable[[str], Policy]
 PromptsOf = Callable[[str], list[Prompt]]
@@ -121,3 +123,36 @@ def test_a_prompt_whose_picture_is_gone_is_named(policy_of: PolicyOf, prompts_of
     for name in ("fast", "huggingface"):
         with pytest.raises(ValueError, match=r"problem 'p0': picture '/nowhere/a\.png' cannot be read"):
             engine_of(policy, name).generate([lost], samples=1, sampling=SAMPLING, address=ADDRESS)
+
+
+def test_a_response_is_continued_behind_pictures(family: str, policy_of: PolicyOf, prompts_of: PromptsOf) -> None:
+    """A prompt to which sampled tokens were added, as probes add them, is read on from where its pictures end."""
+    policy, prompts = policy_of(family), prompts_of(family)[:2]
+    longer = [replace(prompt, token_ids=(*prompt.token_ids, 7, 8, 9)) for prompt in prompts]
+    groups = engine_of(policy).generate(longer, samples=2, sampling=SAMPLING, address=ADDRESS)
+    for prompt, group in zip(longer, groups, strict=True):
+        for response in group:
+            expected = plain_logprobs(policy, prompt, response)
+            torch.testing.assert_close(torch.tensor(response.logprobs), expected, atol=2e-5, rtol=0)
+
+
+def test_prompts_too_long_for_their_pictures_are_dropped_and_never_cut(
+    policy_of: PolicyOf, pictures: list[str]
+) -> None:
+    policy = replace(policy_of("qwen2_vl"), max_context=11)
+    problems = [
+        Problem("short", "choices", "which <image> ?", "{}", images=(pictures[0],)),  # 2 words, 4 features, 2 marks
+        Problem("long", "choices", "which <image> <image> ?", "{}", images=(pictures[0], pictures[2])),  # 4 more
+    ]
+    template = Template("bare", "{{ text }}", (), answer_format="answer_tag")
+    asked = ask(
+        *(engine_of(policy), policy, template, problems),
+        samples=2,
+        sampling=SAMPLING,
+        rewards=RewardConfig(),
+        address=ADDRESS,
+        step=0,
+    )
+    assert asked.dropped == ("long",)
+    assert [rollout.prompt.problem.id for rollout in asked.rollouts] == ["short"] * 2
+    assert all(rollout.response.num_tokens <= 3 for rollout in asked.rollouts)

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoConfig
 from vision_models import fresh
 
 from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy, load_policy, save_policy
 from r1zero.models.packing import Tree, pack
 from r1zero.models.vision import features_of, sight_of
-from r1zero.models.vision_prompt import encode_prompt, look, sight, sight_of_prompt
+from r1zero.models.vision_llava import llava_vision
+from r1zero.models.vision_prompt import _Memory, encode_prompt, look, sight, sight_of_prompt
+from r1zero.models.vision_qwen import qwen_vision
 from r1zero.records import Prompt
 
 PolicyOf = Callable[[str], Policy]
@@ -182,3 +185,55 @@ def test_a_small_picture_is_enlarged_and_never_refused(policy_of: PolicyOf) -> N
     for family in ("qwen2_vl", "llava"):
         policy = policy_of(family)
         assert policy.vision.patches(Image.new("RGB", (5, 3))).num_tokens >= 1
+
+
+CLIP = {"image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}
+PUBLISHED_QWEN = CLIP | {  # as Qwen2-VL's directories have it
+    "min_pixels": 3136,
+    "max_pixels": 12845056,
+    "patch_size": 14,
+    "temporal_patch_size": 2,
+    "merge_size": 2,
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "processor_class": "Qwen2VLProcessor",
+}
+PUBLISHED_LLAVA = CLIP | {  # as LLaVA 1.5's have it
+    "crop_size": {"height": 336, "width": 336},
+    "do_center_crop": True,
+    "do_convert_rgb": True,
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_processor_type": "CLIPImageProcessor",
+    "processor_class": "LlavaProcessor",
+    "resample": 3,
+    "rescale_factor": 0.00392156862745098,
+    "size": {"shortest_edge": 336},
+}
+
+
+def test_published_settings_give_the_published_numbers_of_features() -> None:
+    """640 x 480 is 644 x 476 in steps of 28, 23 x 17 features; LLaVA 1.5 has 24 x 24 of every picture."""
+    picture = Image.new("RGB", (640, 480))
+    for kind in ("qwen2_vl", "qwen2_5_vl"):
+        config = AutoConfig.for_model(
+            kind, vision_start_token_id=1, vision_end_token_id=2, image_token_id=3, video_token_id=4
+        )
+        patches = qwen_vision(config, PUBLISHED_QWEN).patches(picture)
+        assert patches.num_tokens == 23 * 17 and tuple(patches.pixels.shape) == (4 * 23 * 17, 3 * 2 * 14 * 14)
+        large = Image.new("RGB", (4000, 3000))
+        assert qwen_vision(config, PUBLISHED_QWEN, max_pixels=401_408).patches(large).num_tokens <= 512
+    llava = llava_vision(AutoConfig.for_model("llava"), PUBLISHED_LLAVA)
+    assert llava.patches(picture).num_tokens == 576 and llava.patches(picture).pixels.shape == (1, 3, 336, 336)
+
+
+def test_patches_are_remembered_up_to_a_number_of_bytes(policy_of: PolicyOf, pictures: list[str]) -> None:
+    vision = policy_of("qwen2_vl").vision
+    sizes = [p.pixels.nbytes for p in look(policy_of("qwen2_vl"), pictures)]
+    memory = _Memory(sizes[0] + sizes[1])
+    first = memory.patches(vision, pictures[0], None)
+    assert memory.patches(vision, pictures[0], None) is first
+    memory.patches(vision, pictures[1], None)
+    assert len(memory.kept) == 2
+    memory.patches(vision, pictures[2], None)
+    assert [key[1] for key in memory.kept] == pictures[1:] and memory.bytes == sizes[1] + sizes[2]

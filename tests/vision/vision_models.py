@@ -36,8 +36,7 @@ TEXT = {
 AXES = {"rope_parameters": {"rope_type": "default", "rope_theta": 30.0, "mrope_section": [2, 1, 1]}}
 IDS = {"vision_start_token_id": 1, "vision_end_token_id": 2, "image_token_id": 3, "video_token_id": 4}
 TOWER = {"depth": 2, "num_heads": 2, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 1}
-QWEN = {"patch_size": 14, "merge_size": 2, "temporal_patch_size": 1}
-QWEN_SIZE = {"size": {"shortest_edge": 28 * 28, "longest_edge": 84 * 84}}
+QWEN = {"patch_size": 14, "merge_size": 2, "size": {"shortest_edge": 28 * 28, "longest_edge": 84 * 84}}
 CONFIGS: dict[str, dict[str, Any]] = {
     "qwen2_vl": {
         "text_config": TEXT | AXES,
@@ -48,7 +47,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "qwen2_5_vl": {
         "text_config": TEXT | AXES,
         "vision_config": TOWER
-        | {"hidden_size": 16, "out_hidden_size": WIDTH, "intermediate_size": 32, "window_size": 56}
+        | {
+            "temporal_patch_size": 2,
+            "hidden_size": 16,
+            "out_hidden_size": WIDTH,
+            "intermediate_size": 32,
+            "window_size": 56,
+        }
         | {"fullatt_block_indexes": [1]},
         "tie_word_embeddings": True,
         **IDS,
@@ -95,7 +100,7 @@ def fresh(family: str, seed: int = 0) -> Policy:
         square = {"height": 42, "width": 42}
         vision = llava_vision(config, {"size": {"shortest_edge": 42}, "crop_size": square})
     else:
-        vision = qwen_vision(config, QWEN | QWEN_SIZE)
+        vision = qwen_vision(config, QWEN | {"temporal_patch_size": config.vision_config.temporal_patch_size})
     return make_policy(model.eval(), make_tokenizer(), vision)
 
 
