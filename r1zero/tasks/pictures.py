@@ -14,6 +14,7 @@ import io
 import os
 import re
 import shutil
+import struct
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64 << 20  # a file with more is refused before it is unpacked
 KEPT = "sha256:"
 SCENE = "scene:"
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none of them runs a program, as EPS would
+# What pillow raises for broken files, which are found by whichever line of it stumbles first.
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
 DIGEST = re.compile(KEPT + "[0-9a-f]{64}")
 
 
@@ -63,18 +67,20 @@ def decode_picture(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> I
         from PIL import Image, ImageOps
     except ImportError:
         raise ValueError("pictures need pillow: pip install r1zero[vision]") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
-            picture = Image.open(io.BytesIO(content))
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise ValueError(
-                    f"picture {name!r} has {width} x {height} pixels, more than {max_pixels}: make it smaller"
-                )
+    broken = (*BROKEN, Image.DecompressionBombError)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # our own limit is checked below, and broken metadata does no harm
+        try:
+            picture = Image.open(io.BytesIO(content), formats=FORMATS)
+        except broken as error:
+            raise ValueError(f"picture {name!r} is corrupt or not one of {', '.join(FORMATS)} ({error})") from error
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise ValueError(f"picture {name!r} has {width} x {height} pixels, more than {max_pixels}: make it smaller")
+        try:
             return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow's words for a broken file
-        raise ValueError(f"picture {name!r} is corrupt or of an unknown format ({error})") from error
+        except broken as error:
+            raise ValueError(f"picture {name!r} is corrupt ({error})") from error
 
 
 def keep_picture(content: bytes, folder: Path) -> str:
