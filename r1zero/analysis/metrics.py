@@ -12,8 +12,10 @@ import numpy as np
 
 from r1zero.analysis.groups import degenerate_predicted, degenerate_share
 from r1zero.analysis.ledger import LengthReference, decompose_length, length_reference
+from r1zero.config import RewardConfig
 from r1zero.facts.cues import POOLS, CuePool, count_cues
 from r1zero.grading.pool import is_failure, is_timeout
+from r1zero.grading.reward import Overlong, keeps_form, reward_parts
 from r1zero.records import OUTCOMES, Rollout
 from r1zero.statistics.intervals import accuracy_interval
 
@@ -41,6 +43,28 @@ def rollout_metrics(
         "grading/timeouts": _mean(is_timeout(rollout.grade.reason) for rollout in rollouts),
         "grading/failures": _mean(is_failure(rollout.grade.reason) for rollout in rollouts),
     }
+
+
+def reward_metrics(
+    rollouts: Sequence[Rollout], config: RewardConfig, *, overlong: Overlong, max_tokens: int
+) -> dict[str, float]:
+    """Mean reward by cause, reward/part/{answer,form,tokens,overlong}; nothing where the answer is the only cause."""
+    parts = [
+        reward_parts(
+            rollout.grade,
+            rollout.response.finish_reason,
+            config,
+            overlong=overlong,
+            num_tokens=rollout.response.num_tokens,
+            max_tokens=max_tokens,
+            in_form=bool(config.form) and keeps_form(rollout.response.text, rollout.prompt.text),
+        )
+        for rollout in rollouts
+    ]
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    if names in ([], ["answer"]):
+        return {}
+    return {f"reward/part/{name}": _mean(part.get(name, 0.0) for part in parts) for name in names}
 
 
 def evaluation_metrics(rollouts: Sequence[Rollout], suite: str, pool: CuePool = POOLS["extended"]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1zero.cli.own_world import evaluation_of
 from r1zero.cli.verb import Arguments, Option, Verb
 from r1zero.config import EvalConfig, build, merge, nested, read_recipe
 from r1zero.evaluation.baselines import BASELINES, PAPER_BUDGET, find_baseline
@@ -70,7 +71,7 @@ def config_for(
     directory, over the papers' protocol where benchmarks of mathematics are asked, over defaults.
     """
     run_dir = Path(model)
-    values: dict[str, Any] = {"model": {"path": model}}
+    values: dict[str, Any] = {"model": {"path": model}} | evaluation_of(model)
     if mathematical:
         greedy = overrides.get("samples", "1") == "1"
         sampling = {"temperature": 0.0 if greedy else 1.0, "max_tokens": PAPER_BUDGET}
@@ -226,8 +227,8 @@ def print_tables(config: EvalConfig, baseline: str, result: Result) -> None:
         print_table(*tables.contamination_table(result.contamination), console=console)
     if baseline and BASELINES[baseline].note:
         say(f"\n{BASELINES[baseline].title}: {BASELINES[baseline].note}")
-    if baseline and not result.matches:
-        known = ", ".join(published_names(config.template.name))
+    known = ", ".join(published_names(config.template.name))
+    if baseline and known and not result.matches:
         say(f"\nNo published value for a model of this name under this template; there are some for {known}")
 
 

@@ -12,8 +12,10 @@ from r1zero.evaluation.subsets import Luck
 from r1zero.evaluation.summary import Summary
 from r1zero.records import OUTCOMES
 from r1zero.statistics.intervals import Interval
+from r1zero.tasks import cvbench
 from r1zero.tasks.benchmarks import BENCHMARKS
 
+SIZES = {name: benchmark.size for name, benchmark in BENCHMARKS.items()} | {"cvbench": cvbench.SIZE}
 MISSING = 0.01  # share of a benchmark's questions that may be missing before it is another benchmark
 Table = tuple[list[str], list[list[Any]]]
 
@@ -129,7 +131,7 @@ def incomplete(summaries: Sequence[Summary]) -> dict[str, str]:
     """Of each benchmark of which more than 1 % of the papers' questions were not asked, how many were."""
     found = {}
     for summary in summaries:
-        size = BENCHMARKS[summary.name].size if summary.name in BENCHMARKS else summary.problems
+        size = SIZES.get(summary.name, summary.problems)
         if summary.problems < (1 - MISSING) * size:
             found[summary.name] = f"{summary.problems} of {size} questions"
     return found

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import torch
 
-from r1zero.analysis.metrics import LengthReference, length_reference, rollout_metrics
+from r1zero.analysis.metrics import LengthReference, length_reference, reward_metrics, rollout_metrics
 from r1zero.config import TrainConfig, to_dict
 from r1zero.engines import build_engine
 from r1zero.evaluation.ask import Asked, ask
@@ -177,6 +177,8 @@ class Trainer:
             self.reference = length_reference(rollouts)
         self._store("train", step, rollouts)
         metrics = rollout_metrics(rollouts, config.responses_per_problem, self.reference) | updated | gathered.metrics
+        max_tokens = config.sampling.max_tokens
+        metrics |= reward_metrics(rollouts, config.reward, overlong=self.objective.overlong, max_tokens=max_tokens)
         metrics |= choice_metrics(self.choices, asked.rollouts_PG, config.choice)
         self.choices = learned(self.choices, asked.rollouts_PG, config.choice)
         if config.replay.share:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from r1zero.analysis.ledger import length_reference
-from r1zero.analysis.metrics import evaluation_metrics, rollout_metrics
+from r1zero.analysis.metrics import evaluation_metrics, reward_metrics, rollout_metrics
+from r1zero.config import RewardConfig
 from r1zero.records import Grade, Problem, Prompt, Response, Rollout
 from r1zero.statistics.intervals import wilson_interval
 
@@ -99,6 +100,22 @@ def test_evaluation_reports_accuracy_with_its_interval():
 
 def test_every_metric_is_explained_in_the_documentation():
     text = DOCS.read_text(encoding="utf-8")
-    names = [*rollout_metrics(BATCH, 2), *(n.replace("/s/", "/SUITE/") for n in evaluation_metrics(BATCH, "s"))]
+    rewarded = reward_metrics(BATCH, RewardConfig(form=1.0, per_token=0.1), overlong="soft", max_tokens=60)
+    names = [
+        *rollout_metrics(BATCH, 2),
+        *rewarded,
+        *(n.replace("/s/", "/SUITE/") for n in evaluation_metrics(BATCH, "s")),
+    ]
     missing = [name for name in names if f"`{name}`" not in text]
     assert missing == []
+
+
+def test_the_parts_of_a_reward_add_up_to_its_mean_and_one_part_alone_is_not_repeated():
+    config = RewardConfig(form=1.0, per_token=0.1)
+    tagged = rollout("c", 0, True, 10, "<think>a</think> <answer>b</answer>")
+    parts = reward_metrics([*BATCH, tagged], config, overlong="soft", max_tokens=60)
+    # 3 of 5 wrong; one in form; 10 + 30 + 20 + 60 + 10 tokens; one cut
+    assert parts == pytest.approx(
+        {"reward/part/answer": 0.4, "reward/part/form": 0.2, "reward/part/tokens": 2.6, "reward/part/overlong": -0.2}
+    )
+    assert reward_metrics(BATCH, RewardConfig(), overlong="keep", max_tokens=60) == {}

@@ -7,12 +7,13 @@ import pytest
 
 from r1zero.config import EvalConfig, TaskConfig
 from r1zero.evaluation.baselines import find_baseline
+from r1zero.evaluation.references import Protocol, match
 from r1zero.evaluation.subtasks import subtask_rows, subtask_table
 from r1zero.evaluation.suites import expand
 from r1zero.grading import grade
 from r1zero.grading.choices import choice_gold
 from r1zero.records import Problem
-from r1zero.statistics.intervals import wilson_interval
+from r1zero.statistics.intervals import Interval, wilson_interval
 
 COUNT, SIDE = ["3", "2", "1", "0"], ["left", "right"]
 
@@ -109,6 +110,14 @@ def test_cvbench_is_a_suite_with_protocols_of_its_own():
     assert (baseline.suite, baseline.template, baseline.max_tokens, baseline.temperature) == ("cvbench", "visualthinker", 1024, 0.0)  # fmt: skip  # noqa: E501
     with pytest.raises(ValueError, match="did you mean cvbench"):
         expand(["cv-bench"])
+
+
+def test_published_totals_stand_beside_cvbench_where_it_was_asked_whole():
+    base = Protocol("Qwen/Qwen2-VL-2B", "visualthinker", 1, 0.0, 1024, "answer_or_all")
+    (found,) = match(base, {"cvbench": Interval(0.31, 0.29, 0.33)})
+    assert (round(found.reference.value, 4), found.verdict) == (0.3138, "compatible")
+    (partial,) = match(base, {"cvbench": Interval(0.31, 0.29, 0.33)}, {"cvbench": "100 of 2638 questions"})
+    assert partial.verdict == "not comparable: 100 of 2638 questions"
 
 
 def test_cvbench_is_found_in_the_data_directory_as_a_folder(tmp_path, monkeypatch):

@@ -80,7 +80,9 @@ def test_two_steps_on_sat_then_cvbench_by_sub_task(tmp_path: Path, capsys: pytes
     stored = read_rollouts(run.dir).collect()
     assert set(stored["images"].list.len()) <= {1, 2} and stored["images"].list.first().str.starts_with("sha256:").all()
     assert stored["reward"].to_list() == pytest.approx([0.1 * n for n in stored["num_tokens"]])  # no answer, no form
-    assert all(row["policy/sampler_gap_max"] < 1e-5 for row in read_metrics(run.dir)[1:])
+    metrics = read_metrics(run.dir)[1:]
+    assert all(row["policy/sampler_gap_max"] < 1e-5 for row in metrics)
+    assert all(row["reward/part/tokens"] == pytest.approx(row["reward/mean"]) for row in metrics)
 
     arguments = ["eval", str(run.dir / "model"), "--baseline", "visualthinker", "--data", str(tmp_path / "data")]
     capsys.readouterr()
