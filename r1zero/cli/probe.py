@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1zero.cli.evaluate import of_run
+from r1zero.cli.own_world import RECIPES, world_of
 from r1zero.cli.recipes import load_recipe
 from r1zero.cli.verb import Arguments, Option, Verb
 from r1zero.config import ProbeConfig, build, merge, nested, read_recipe
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from r1zero.probe.targets import Target
     from r1zero.reports.sections import Section
 
-TINY, REAL = "probe_tiny", "probe_oat_zero"  # recipes: of models that know Countdown alone, and of all others
+REAL = "probe_oat_zero"  # the recipe of models that know more than one world
 FOLLOWED = {"num_problems": 64, "samples": 8}  # of a run's own evaluation, at every checkpoint
 MAY_BE_SET = ("pool", "labels", "judge", "out", "threads")  # where responses are only read
 
@@ -98,10 +99,9 @@ def config_for(target: Target, arguments: Arguments, out: Path) -> ProbeConfig:
 
 
 def default_recipe(model: str) -> str:
-    """Shipped models and those that `r1zero pretrain` wrote know Countdown alone; all others are asked mathematics."""
-    from r1zero.models.load import shipped_models
-
-    return TINY if model in shipped_models() or (Path(model) / "recipe.json").exists() else REAL
+    """Shipped models and those that `r1zero pretrain` wrote know one world alone; others are asked mathematics."""
+    world = world_of(model)
+    return RECIPES[world] if world else REAL
 
 
 def of_own(trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,7 +340,9 @@ VERB = Verb(
     run=run,
     positionals=(1, 32),
     options=(
-        Option("recipe", "NAME", f"a shipped recipe or a TOML file (default: {TINY} for shipped models, else {REAL})"),
+        Option(
+            "recipe", "NAME", f"a shipped recipe or a TOML file (default: one for tiny models' own world, else {REAL})"
+        ),
         Option("dry-run", "", "print what would be asked, how many responses and how long it takes; write nothing"),
         Option("stored", "", "read the responses that a run stored while it trained, ask nothing"),
         Option(
