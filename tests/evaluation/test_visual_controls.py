@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from r1zero.evaluation.visual_controls import control_lines, control_row, without_objects
-from r1zero.grading.choices import choice_gold
+from r1zero.evaluation.visual_controls import control_lines, control_rows, without_objects
+from r1zero.grading.choices import choice_gold, read_gold
 from r1zero.records import Grade, Problem, Prompt, Response, Rollout
 
 
@@ -31,7 +31,7 @@ def asked(right: str, answered: str = "abcd", samples: int = 1) -> list[Rollout]
             sample,
             Prompt(p, "visual_think", "?", (1,)),
             Response("", (1,), (0.0,), "stop"),
-            Grade(p.id in right, p.id in answered, None, ""),
+            Grade(p.id in right, p.id in answered, read_gold(p.gold).choices[0] if p.id in answered else None, ""),
             0.0,
         )
         for p in PROBLEMS
@@ -39,21 +39,16 @@ def asked(right: str, answered: str = "abcd", samples: int = 1) -> list[Rollout]
     ]
 
 
-def test_chance_and_prior_are_those_of_the_choices():
-    rows = {"think": asked("ad", "abd"), "direct": asked("a"), "blank": asked("")}
-    count, relation, both = (control_row(name, PROBLEMS, rows) for name in ("Count", "Relation", "all"))
-    assert (count.chance, relation.chance, both.chance) == (0.25, 0.5, 0.375)
-    assert (count.prior, relation.prior, both.prior) == (0.5, 1.0, 0.75)  # one of two; the first place; 3 of 4
-    assert (count.think.estimate, relation.think.estimate, both.think.estimate) == (0.5, 0.5, 0.5)
-    assert (count.direct.estimate, both.direct.estimate, both.blank.estimate) == (0.5, 0.25, 0.0)
-    assert both.think_answered == 0.75
-
-
-def test_more_samples_of_the_same_problems_do_not_narrow_the_interval():
-    once = control_row("all", PROBLEMS, dict.fromkeys(("think", "direct", "blank"), asked("ab")))
-    often = control_row("all", PROBLEMS, dict.fromkeys(("think", "direct", "blank"), asked("ab", samples=50)))
-    assert often.think.estimate == once.think.estimate == 0.5
-    assert often.think.high - often.think.low > 0.9 * (once.think.high - once.think.low)
+def test_the_arms_stand_side_by_side_beside_chance_and_prior():
+    count, relation, total = control_rows(
+        PROBLEMS, {"think": asked("ad", "abd"), "direct": asked("a"), "blank": asked("")}
+    )
+    assert [row.think.name for row in (count, relation, total)] == ["Count", "Relation", "total"]
+    assert [row.think.chance for row in (count, relation, total)] == [0.25, 0.5, 0.375]
+    assert [row.think.prior for row in (count, relation, total)] == [0.5, 1.0, 0.75]  # one of two; the first; 3 of 4
+    assert [row.accuracy.estimate for row in (total.think, total.direct, total.blank)] == [0.5, 0.25, 0.0]
+    assert total.think.read.estimate == 0.75
+    assert total.direct.read.estimate == 1.0
 
 
 def test_an_emptied_picture_keeps_its_kind_and_the_question():
@@ -65,7 +60,6 @@ def test_an_emptied_picture_keeps_its_kind_and_the_question():
 
 
 def test_the_table_has_a_line_for_each_row():
-    rows = {arm: asked("abcd") for arm in ("think", "direct", "blank")}
-    lines = control_lines([control_row(name, PROBLEMS, rows) for name in ("Count", "all")])
-    assert lines[2].startswith("| Count | 2 | 0.25 | 0.50 | 1.000 [")
-    assert len(lines) == 4
+    lines = control_lines(control_rows(PROBLEMS, {arm: asked("abcd") for arm in ("think", "direct", "blank")}))
+    assert lines[2].startswith("| Count | 2 | 0.25 | 0.50 | 1.00 [")
+    assert len(lines) == 5

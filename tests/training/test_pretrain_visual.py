@@ -102,7 +102,7 @@ def test_what_was_run_is_written_beside_the_model_and_can_be_run_again(made):
     assert saved["corpus"]["documents"] == MICRO.steps * 4
     card = (out / "README.md").read_text()
     assert "| Count | 1 | 0.25 | 1.00 |" in card
-    assert "| all | 4 | 0.44 |" in card
+    assert "| total | 4 | 0.44 |" in card
 
 
 def test_the_shipped_recipe_is_of_the_world_of_pictures():
