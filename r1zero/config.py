@@ -84,9 +84,9 @@ class TaskConfig:
 class TemplateConfig:
     name: str = knob(
         "native",
-        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero; with pictures "
-        "visualthinker, visualthinker_direct, visualthinker_instruct, visualthinker_instruct_eval, qwen2_vl; or a "
-        "Jinja file",
+        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero, with pictures "
+        "visual_think, visual_direct, visualthinker, visualthinker_direct, visualthinker_instruct, "
+        "visualthinker_instruct_eval, qwen2_vl, or a Jinja file",
     )
 
 
