@@ -7,10 +7,12 @@ import pytest
 from r1zero.cli import pretrain, train
 from r1zero.cli.arguments import parse
 from r1zero.cli.recipes import RECIPE_OF, find_recipe, load_recipe, recipe_name, resolve, shipped_recipes, verb_of
-from r1zero.config import TrainConfig, build, read_recipe, to_dict
+from r1zero.config import TrainConfig, build, flatten, read_recipe, to_dict
 from r1zero.grading import EXTRACTORS
 from r1zero.objectives import OBJECTIVES
 from r1zero.tasks.templates import load_template
+
+VISUALTHINKER = ("visualthinker", "visualthinker_instruct")
 
 
 def test_every_shipped_recipe_is_a_valid_config_of_one_verb():
@@ -31,6 +33,16 @@ def test_the_oat_zero_recipe_has_the_published_numbers():
     assert config.learner.updates_per_rollout == 8  # 1,024 responses in batches of 128
     assert (config.learner.lr, config.objective.kl_coef, config.reward.wrong_answer) == (1e-6, 0.001, 0.1)
     assert (config.sampling.max_tokens, config.evaluation.temperature, config.evaluation.every) == (1024, 0.0, 8)
+
+
+def test_the_visualthinker_recipes_have_the_numbers_of_its_code_and_differ_in_model_and_prompt_alone():
+    base, instruct = (build(TrainConfig, load_recipe(name, "train")) for name in VISUALTHINKER)
+    assert (base.problems_per_step, base.responses_per_problem, base.sampling.max_tokens) == (8, 8, 700)
+    assert base.steps * base.problems_per_step == 2 * base.task.num_rows == 30_000
+    assert (base.learner.lr, base.objective.kl_coef, base.model.max_pixels) == (1e-6, 0.04, 512 * 28 * 28)
+    assert (base.reward.correct, base.reward.form, base.reward.per_token) == (1.0, 1.0, 0.0)
+    changed = {key for key, value in flatten(base).items() if flatten(instruct)[key] != value}
+    assert changed == {"model.path", "template.name"}
 
 
 def test_the_command_line_is_laid_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):
