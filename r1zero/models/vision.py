@@ -118,6 +118,10 @@ def build_vision(config: PretrainedConfig, where: str, max_pixels: int = 0) -> V
     """
     if config.model_type not in VISION:
         return None
+    try:
+        import PIL  # noqa: F401 - transformers would fail later, and less clearly
+    except ImportError:
+        raise ValueError("models that see need pillow: pip install r1zero[vision]") from None
     if max_pixels < 0:
         raise ValueError(f"model.max_pixels={max_pixels}: an area in pixels, or 0 for the model's own setting")
     return VISION[config.model_type](config, _settings(where), max_pixels)

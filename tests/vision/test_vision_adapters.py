@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from r1zero.models.vision_llava import llava_vision
 from r1zero.models.vision_prompt import _Memory, encode_prompt, look, sight, sight_of_prompt
 from r1zero.models.vision_qwen import qwen_vision
 from r1zero.records import Prompt
+from r1zero.tasks.pictures import decode_picture
 
 PolicyOf = Callable[[str], Policy]
 PromptsOf = Callable[[str], list[Prompt]]
@@ -237,3 +239,12 @@ def test_patches_are_remembered_up_to_a_number_of_bytes(policy_of: PolicyOf, pic
     assert len(memory.kept) == 2
     memory.patches(vision, pictures[2], None)
     assert [key[1] for key in memory.kept] == pictures[1:] and memory.bytes == sizes[1] + sizes[2]
+
+
+def test_a_missing_pillow_is_told_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_policy(fresh("qwen2_vl"), tmp_path)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ValueError, match=r"pip install r1zero\[vision\]"):
+        load_policy(str(tmp_path), "cpu")
+    with pytest.raises(ValueError, match=r"pip install r1zero\[vision\]"):
+        decode_picture(b"", "a.png")
