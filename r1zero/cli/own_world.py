@@ -31,9 +31,4 @@ def evaluation_of(model: str) -> dict[str, Any]:
     """How `r1zero eval` asks a model of its own world, as values of an EvalConfig; nothing where defaults do."""
     if world_of(model) != "visual":
         return {}
-    return {
-        "task": {"name": "visual"},
-        "template": {"name": "visual_think"},
-        "sampling": {"max_tokens": 64},
-        "num_problems": 400,
-    }
+    return {"task": {"name": "visual"}, "template": {"name": "visual_think"}, "sampling": {"max_tokens": 64}}
