@@ -34,6 +34,7 @@ _LEADING = re.compile(r"\s*([A-Z])[).:,](?=\s)")
 _ROUND = re.compile(r"(?<!\w)[(\[]([A-Za-z])[)\]]")
 _OPTION = re.compile(r"\b(?:[Oo]ption|[Cc]hoice|OPTION|CHOICE)\s+([A-Z])\b")
 _NEGATED = re.compile(r"(?:\b(?:not|never|neither|nor)|n't)[ \t]+(?:\w+[ \t]+){0,2}$")
+_GROUNDS = re.compile(r"\b(?:because|since|which|rather than|instead of)\b")
 _ARTICLE = re.compile(r"(?:the|an|a) (?=\w)")
 _COUNTED = {word: str(value) for word, value in SPELLED.items() if word.isalpha() and word not in ("one", "dozen")}
 _SPELLED = re.compile(r"\b(?:" + "|".join(sorted(_COUNTED, key=len, reverse=True)) + r")\b")
@@ -103,7 +104,8 @@ def fault(answer: str, gold: str) -> str:
 def chosen(answer: str, choices: Sequence[str], *, letters: bool = True) -> int | str:
     """The place of the one choice that an answer names, or NONE or SEVERAL.
 
-    Looked at in turn, until a part names exactly one: the last box, what follows "the answer is", the last line, all.
+    Looked at in turn, until a part names exactly one: the last box, what follows "the answer is" up to its
+    grounds ("because ...", "which ...") or with them, the last line, all.
     """
     several = False
     for part in _parts(answer[-READ:]):
@@ -119,6 +121,7 @@ def _parts(answer: str) -> Iterator[str]:
         yield box
     plain = _TAG.sub("\n", answer).strip()
     if stated := answer_is(plain):
+        yield _GROUNDS.split(stated, maxsplit=1)[0]
         yield stated
     yield plain[plain.rfind("\n") + 1 :]
     yield plain
