@@ -99,23 +99,26 @@ def show(runs: list[Run], *, as_json: bool) -> None:
 
 
 def show_subtasks(runs: list[Run]) -> None:
-    """Each sub-task before and after, beside what is reached without looking; nothing where there are none."""
+    """Each sub-task before and after, beside what is reached without looking; of several runs their mean and change."""
     from r1zero.reports.console import print_table
-    from r1zero.reports.subtasks import subtask_rows
+    from r1zero.reports.subtasks import gains, subtask_rows
+    from r1zero.statistics.intervals import show_p
 
-    columns = ["run", "sub-task", "before", "after", "chance", "prior", "blank", "read"]
-    table = []
-    for run in runs:
-        rows = run.metrics if (run.dir / "metrics.jsonl").exists() else []
-        for suite in dict.fromkeys(key.split("/")[1] for row in rows for key in row if "/subtask/" in key):
-            table += [
-                [run.dir.name, r.name, r.before, r.after, r.chance, r.prior, r.blank, r.read]
-                for r in subtask_rows(rows, suite)
-            ]
-    if table:
-        hidden = 1 if len(runs) == 1 else 0
+    metrics = [run.metrics for run in runs if run.finished]
+    keys = dict.fromkeys(key for rows in metrics for row in rows for key in row if key.endswith("/subtask/total"))
+    for suite in (key.split("/")[1] for key in keys):
+        found = [subtask_rows(rows, suite) for rows in metrics]
         print()
-        print_table(columns[hidden:], [row[hidden:] for row in table])
+        if len(found) == 1:
+            columns = ["sub-task", "before", "after", "chance", "prior", "blank", "read"]
+            table = [[r.name, r.before, r.after, r.chance, r.prior, r.blank, r.read] for r in found[0]]
+        else:
+            print(f"{suite}, means of {len(found)} runs; their change with its 95 % interval, runs as units")
+            columns = ["sub-task", "before", "after", "change", "p", "chance", "prior", "blank"]
+            table = [
+                [g.name, g.before, g.after, g.gain, show_p(g.p_value), g.chance, g.prior, g.blank] for g in gains(found)
+            ]
+        print_table(columns, table)
 
 
 def accuracies(run: Run) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1zero.statistics.intervals import Interval
+from r1zero.statistics.intervals import Interval, mean_interval, t_test
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,40 @@ def subtask_rows(rows: Sequence[Mapping[str, Any]], suite: str) -> list[SubtaskC
         )
         for name in names
     ]
+
+
+@dataclass(frozen=True)
+class SubtaskGain:
+    """One sub-task over several runs: means, and the change with its 95 % t-interval, runs as units."""
+
+    name: str
+    before: float
+    after: float
+    gain: Interval
+    p_value: float
+    chance: float
+    prior: float
+    blank: float
+
+
+def gains(runs: Sequence[Sequence[SubtaskChange]]) -> list[SubtaskGain]:
+    """A row for each sub-task that every run has.  `runs` are two or more results of `subtask_rows`."""
+    by_run = [{row.name: row for row in rows} for rows in runs]
+    found = []
+    for name in by_run[0]:
+        if not all(name in rows for rows in by_run):
+            continue
+        mine = [rows[name] for rows in by_run]
+        changes = [row.after.estimate - row.before.estimate for row in mine]
+        before, after, chance, prior, blank = (
+            sum(values) / len(mine)
+            for values in (
+                [row.before.estimate for row in mine],
+                [row.after.estimate for row in mine],
+                [row.chance for row in mine],
+                [row.prior for row in mine],
+                [row.blank for row in mine],
+            )
+        )
+        found.append(SubtaskGain(name, before, after, mean_interval(changes), t_test(changes), chance, prior, blank))
+    return found

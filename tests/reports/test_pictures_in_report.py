@@ -13,7 +13,7 @@ from PIL import Image
 from r1zero.records import Grade, Problem, Prompt, Response, Rollout
 from r1zero.reports.html import write_report
 from r1zero.reports.pictures import LARGE, SHOWN, SIDE, shown_pictures
-from r1zero.reports.subtasks import subtask_rows
+from r1zero.reports.subtasks import gains, subtask_rows
 from r1zero.store import part_path, read_rollouts, write_rollouts
 from r1zero.tasks.pictures import bring_pictures, keep_picture
 
@@ -89,6 +89,25 @@ def test_sub_tasks_before_and_after_come_from_the_metrics():
     assert (row.name, row.before.estimate, row.after.estimate, row.chance) == ("total", 0.4, 0.9, 0.5)
     assert row.blank != row.blank  # was not asked
     assert subtask_rows(rows, "countdown") == []
+
+
+def test_the_change_over_runs_has_an_interval_over_runs():
+    def run(before, after):
+        shares = {"eval/visual/chance/depth": 0.5, "eval/visual/prior/depth": 0.52, "eval/visual/blank/depth": 0.5}
+        ends = [(0, before), (9, after)]
+        return subtask_rows(
+            [
+                {"step": step, "eval/visual/subtask/depth": value, "eval/visual/subtask/total": value} | shares
+                for step, value in ends
+            ],
+            "visual",
+        )
+
+    (row,) = gains([run(0.5, 0.6), run(0.6, 0.9)])  # changes of .1 and .3: mean .2, standard error .1
+    assert (row.name, row.before, row.after) == ("depth", pytest.approx(0.55), pytest.approx(0.75))
+    assert row.gain.estimate == pytest.approx(0.2)
+    assert row.gain.high - row.gain.low == pytest.approx(2 * 12.706 * 0.1, rel=1e-3)  # t with one degree of freedom
+    assert row.p_value == pytest.approx(0.2952, abs=1e-3) and (row.chance, row.prior) == (0.5, 0.52)
 
 
 def test_runs_without_pictures_have_none_on_the_page(fake_run):
