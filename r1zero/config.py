@@ -645,10 +645,21 @@ class SFTConfig:
     out: str = knob("models/sft", "where the Hugging Face directory is written")
     epochs: int = knob(1, "passes over the data")
     tokens_per_step: int = knob(16_384, "training tokens in an optimizer step")
+    source: Literal["data", "task"] = knob(
+        "data", "what is learned: the rows of data.path, or the right answers to the task's training problems"
+    )
+    num_problems: int = knob(0, "source task: its first training problems; 0 is all of a file's")
+    answer_form: str = knob("{answer}", "source task: the text that is learned, {answer} standing for the right answer")
     model: ModelConfig = knob(ModelConfig, "who learns")
     data: TextDataConfig = knob(TextDataConfig, "what it reads")
+    task: TaskConfig = knob(TaskConfig, "source task: what is asked")
+    template: TemplateConfig = knob(TemplateConfig, "source task: how it is asked")
     learner: LearnerConfig = knob(LearnerConfig, "how it learns")
     verb: typing.ClassVar[str] = "sft"
+
+    def __post_init__(self) -> None:
+        _require(self.num_problems >= 0, "num_problems", self.num_problems, "at least 1, or 0 for all of a file's")
+        _require("{answer}" in self.answer_form, "answer_form", self.answer_form, "a text with {answer} in it")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from r1zero.config import SFTConfig
 
 def run(arguments: Arguments) -> int:
     config = resolve(VERB, arguments)
-    if not config.data.path:
-        raise ValueError("no data to learn from: give --data.path FILE, or a recipe that names it")
+    if config.source == "data" and not config.data.path:
+        raise ValueError("no data to learn from: give --data.path FILE, --source task, or a recipe that names one")
     from r1zero.cli.progress import StepLine
     from r1zero.reports.console import print_table
     from r1zero.training.sft import sft
@@ -32,6 +32,7 @@ VERB = Verb(
     details="""
 RECIPE is a TOML file, or the recipe.json that an earlier run wrote beside its model. Losses are nats per learned token.
 
+  r1zero sft visualthinker_sft                        right answers to the questions that RL is asked
   r1zero sft --model.path tiny-search --data.path traces.jsonl --data.prompt_column prompt --data.text_column answer
 """,
 )

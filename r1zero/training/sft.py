@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r1zero.config import LearnerConfig, ModelConfig, SFTConfig, TextDataConfig, to_dict
+from r1zero.evaluation.ask import encode
+from r1zero.grading.golds import right_answer
 from r1zero.models.load import Policy, load_policy, save_policy
 from r1zero.models.vision_prompt import encode_prompt
 from r1zero.objectives import likelihood_loss
 from r1zero.store import write_atomically
+from r1zero.tasks import build_task
 from r1zero.tasks.datafiles import read_rows
+from r1zero.tasks.templates import load_template
 from r1zero.training.batching import Group, token_mean
 from r1zero.training.learner import Learner
 from r1zero.training.run import provenance
@@ -41,9 +45,9 @@ def sft(config: SFTConfig, on_step: OnStep | None = None) -> Fitted:
         config.model.path,
         config.learner.device,
         max_pixels=config.model.max_pixels,
-        pictures=Path(config.data.kept_images),
+        pictures=Path(config.data.kept_images if config.source == "data" else config.task.kept_images),
     )
-    examples, left_out = read_examples(config.data, policy)
+    examples, left_out = read_examples(config.data, policy) if config.source == "data" else answers(config, policy)
     batches = [
         batch
         for epoch in range(config.epochs)
@@ -99,10 +103,32 @@ def read_examples(data: TextDataConfig, policy: Policy) -> tuple[list[Group], in
             raise ValueError(f"{data.path}, row {index}: {error}") from error
         group = example(f"row {index}", prompt, answer, policy.end_id, learn_prompt=data.loss_on == "all")
         examples.append(replace(group, images=images))
-    limit = min(data.max_tokens, policy.max_context)
+    return _fitting(examples, min(data.max_tokens, policy.max_context), data.path)
+
+
+def answers(config: SFTConfig, policy: Policy) -> tuple[list[Group], int]:
+    """The task's training problems under the template, each with its right answer, and how many were left out.
+
+    The supervised counterpart of RL on the same problems.  Raises ValueError for a task whose golds hold no answers.
+    """
+    task = build_task(config.task, config.seed)
+    count = config.num_problems or len(getattr(task, "rows", {"train": ()})["train"])
+    if not count:
+        raise ValueError(f"task {task.name} has no end: say with --num_problems how many problems to learn")
+    examples = []
+    problems = task.problems("train", 0, count)
+    for prompt in encode(problems, load_template(config.template.name), policy):
+        text = config.answer_form.replace("{answer}", right_answer(prompt.problem))
+        learned = list(encode_prompt(policy, text))
+        group = example(prompt.problem.id, list(prompt.token_ids), learned, policy.end_id, learn_prompt=False)
+        examples.append(replace(group, images=prompt.images))
+    return _fitting(examples, min(config.data.max_tokens, policy.max_context), task.name)
+
+
+def _fitting(examples: Sequence[Group], limit: int, source: str) -> tuple[list[Group], int]:
     kept = [group for group in examples if group.num_tokens <= limit]
     if not kept:
-        raise ValueError(f"{data.path}: every row is longer than {limit} tokens: raise data.max_tokens")
+        raise ValueError(f"{source}: every row is longer than {limit} tokens: raise data.max_tokens")
     return kept, len(examples) - len(kept)
 
 

@@ -7,7 +7,7 @@ import pytest
 from r1zero.cli import pretrain, train
 from r1zero.cli.arguments import parse
 from r1zero.cli.recipes import RECIPE_OF, find_recipe, load_recipe, recipe_name, resolve, shipped_recipes, verb_of
-from r1zero.config import TrainConfig, build, flatten, read_recipe, to_dict
+from r1zero.config import SFTConfig, TrainConfig, build, flatten, read_recipe, to_dict
 from r1zero.grading import EXTRACTORS
 from r1zero.objectives import OBJECTIVES
 from r1zero.tasks.templates import load_template
@@ -43,6 +43,9 @@ def test_the_visualthinker_recipes_have_the_numbers_of_its_code_and_differ_in_mo
     assert (base.reward.correct, base.reward.form, base.reward.per_token) == (1.0, 1.0, 0.0)
     changed = {key for key, value in flatten(base).items() if flatten(instruct)[key] != value}
     assert changed == {"model.path", "template.name"}
+    supervised = build(SFTConfig, load_recipe("visualthinker_sft", "sft"))
+    assert (supervised.task, supervised.model) == (base.task, base.model)  # the same rows and pictures
+    assert (supervised.learner.lr, supervised.epochs, supervised.source) == (2e-5, 2, "task")
 
 
 def test_the_command_line_is_laid_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,10 +13,13 @@ from PIL import Image
 from vision_models import fresh
 
 from r1zero.cli.main import main
-from r1zero.config import TrainConfig, build
+from r1zero.config import SFTConfig, TrainConfig, build
+from r1zero.grading.golds import right_answer
 from r1zero.models.load import save_policy
 from r1zero.store import read_metrics, read_rollouts
+from r1zero.tasks import build_task
 from r1zero.training import train
+from r1zero.training.sft import answers, sft
 
 
 def noise(number: int, width: int = 56) -> bytes:
@@ -97,3 +101,35 @@ def test_two_steps_on_sat_then_cvbench_by_sub_task(tmp_path: Path, capsys: pytes
     assert main(arguments) == 0
     page = capsys.readouterr().out
     assert "cvbench, by sub-task" in page and "official" in page
+
+
+def test_the_supervised_arm_learns_the_answers_to_the_same_questions(tmp_path: Path) -> None:
+    policy = replace(fresh("qwen2_vl"), pictures=tmp_path / "kept")
+    save_policy(policy, tmp_path / "model")
+    write_sat(tmp_path / "sat.parquet")
+    settings = {
+        "out": str(tmp_path / "out"),
+        "source": "task",
+        "num_problems": 6,
+        "answer_form": "<answer> {answer} </answer>",
+        "tokens_per_step": 400,
+        "model": {"path": str(tmp_path / "model")},
+        "task": {"name": "sat", "path": str(tmp_path / "sat.parquet"), "kept_images": str(tmp_path / "kept")},
+        "template": {"name": "qwen2_vl"},
+        "learner": {"lr": 1e-2, "device": "cpu", "dtype": "float32"},
+    }
+    config = build(SFTConfig, settings)
+    groups, left_out = answers(config, policy)
+    asked = build_task(config.task, 0).problems("train", 0, 6)
+    assert left_out == 0 and [group.images for group in groups] == [problem.images for problem in asked]
+    for group, problem in zip(groups, asked, strict=True):
+        right = policy.tokenizer.encode(f"<answer> {right_answer(problem)} </answer>", add_special_tokens=False)
+        assert group.responses == ((*right, policy.end_id),)
+    whole, _ = answers(replace(config, num_problems=0), policy)
+    assert len(whole) == len(build_task(config.task, 0).rows["train"]) > 60
+    fitted = sft(replace(config, epochs=4))
+    assert fitted.losses[-1] < fitted.losses[0]
+    with pytest.raises(ValueError, match="task visual has no end"):
+        answers(replace(config, num_problems=0, task=replace(config.task, name="visual")), policy)
+    with pytest.raises(ValueError, match="golds of task 'countdown' hold no answer"):
+        answers(build(SFTConfig, settings | {"task": {}, "template": {"name": "native"}}), policy)
