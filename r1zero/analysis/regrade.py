@@ -28,6 +28,7 @@ from r1zero.tasks.templates import TEMPLATES
 RULES: dict[str, tuple[str, ...]] = {
     "math": ("r1", "r1_loose", "boxed", "gsm8k", "answer_is", "last_number", "any"),
     "countdown": ("native", "r1", "r1_loose", "answer_tag", "boxed", "any"),
+    "choices": ("answer_first", "r1", "answer_tag", "answer_or_all", "boxed", "choice", "any"),
 }
 KEPT_ANSWER = 80  # characters of an answer that are kept to vote with; of a longer one its digest
 UNKNOWN, WRONG, RIGHT = -1, 0, 1  # in arrays: no label or no answer, no, yes

@@ -45,6 +45,8 @@ def subtask_rows(problems: Sequence[Problem], rollouts: pl.DataFrame) -> list[Su
     are no multiple choices of named sub-tasks.
     """
     known = {p.id: p for p in problems if "subtask" in p.fields and task_of(p.gold) == "choices"}
+    if not known:
+        return []
     facts = _facts(known, rollouts.filter(pl.col("problem_id").is_in(list(known))))
     if facts.is_empty():
         return []

@@ -94,15 +94,28 @@ def _problems(name: str, config: EvalConfig) -> list[Problem]:
         problems = load_benchmark(name, config.data)
     elif seeing := SEEING.get(name):
         return _visual(seeing, config)
-    elif name != "countdown" and _is_mathematical_file(name, config.task.split):
+    elif name == "countdown":
+        return _countdown(name, config)
+    elif shown := visual_task(columns := read_table(name, config.task.split).columns):
+        return own_problems(replace(config, task=replace(config.task, name=shown, path=name)))
+    elif "nums" not in {column.lower() for column in columns}:
         problems = read_problems(name, config.task.split, prefix=_title(name))
     else:
         return _countdown(name, config)
     return problems[: config.num_problems] if config.num_problems else problems
 
 
-def _is_mathematical_file(path: str, split: str) -> bool:
-    return "nums" not in {column.lower() for column in read_table(path, split).columns}
+def visual_task(columns: Sequence[str]) -> Literal["sat", "cvbench", "visual_file"] | None:
+    """The task that reads a table with pictures in it; None of a table without.
+
+    >>> visual_task(["problem", "answer", "images"]), visual_task(["problem", "answer"])
+    ('visual_file', None)
+    """
+    if {"image_bytes", "correct_answer"} <= set(columns):
+        return "sat"
+    if {"image", "choices", "task", "source"} <= set(columns):
+        return "cvbench"
+    return "visual_file" if {"image", "images", "messages", "conversations"} & set(columns) else None
 
 
 def _countdown(name: str, config: EvalConfig) -> list[Problem]:

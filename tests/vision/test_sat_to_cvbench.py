@@ -98,6 +98,11 @@ def test_two_steps_on_sat_then_cvbench_by_sub_task(tmp_path: Path, capsys: pytes
     assert [row["problems"] for row in rows.values()] == [2, 2, 1, 1, 6, 6]
     assert rows["total"]["accuracy"]["estimate"] == found["benchmarks"][0]["avg@1"]["estimate"]
     assert rows["official"]["chance"] == 0.5 and found["template"] == "visualthinker"
+    own = ["--suite", str(tmp_path / "data" / "cvbench.parquet"), "--template.name", "visualthinker_direct"]
+    assert main(["eval", str(run.dir / "model"), *own, *arguments[6:], "--json"]) == 0
+    assert (
+        json.loads(capsys.readouterr().out)["benchmarks"][0]["problems"] == 6
+    )  # a file with pictures is known as such
     assert main(arguments) == 0
     page = capsys.readouterr().out
     assert "cvbench, by sub-task" in page and "official" in page
