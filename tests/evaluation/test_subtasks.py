@@ -95,9 +95,7 @@ def test_sizes_of_the_published_table_give_its_micro_total():
 def test_problems_without_responses_or_subtasks_have_no_rows():
     assert [row.name for row in subtask_rows(PROBLEMS, rollouts({"f": ["A"]}))] == ["Depth", "total"]
     plain = [Problem("a", "math", "q", "2")]
-    assert (
-        subtask_rows(plain, rollouts({"a": ["2"]}).drop("response")) == []
-    )  # as without pictures
+    assert subtask_rows(plain, rollouts({"a": ["2"]}).drop("response")) == []  # as without pictures
 
 
 def test_several_responses_to_a_question_are_one_question():
