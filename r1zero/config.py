@@ -615,6 +615,7 @@ class PretrainConfig:
     steps: int = knob(1000, "optimizer steps")
     tokens_per_step: int = knob(16_384, "training tokens in an optimizer step")
     world: Literal["countdown", "visual"] = knob("countdown", "what it reads about: numbers or pictures")
+    start: str | None = knob(None, "world visual: a model to go on from, such as an earlier stage; without it, nothing")
     corpus: CorpusConfig = knob(CorpusConfig, "what it reads in the world of numbers")
     pictures: VisualCorpusConfig = knob(VisualCorpusConfig, "what it sees and reads in the world of pictures")
     architecture: ArchitectureConfig = knob(ArchitectureConfig, "what it is")

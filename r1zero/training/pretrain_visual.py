@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -44,8 +45,12 @@ def pretrain_visual(config: PretrainConfig, on_step: OnStep | None = None) -> Fi
         raise ValueError(f"{out} is not empty: choose another --out, or remove it")
     rng = random.Random(f"visual vocabulary {config.seed}")
     texts = [d.prompt + d.response for d in (draw_document(rng, config.pictures) for _ in range(TOKENIZER_DOCUMENTS))]
-    tokenizer = train_visual_tokenizer(texts, config.architecture.vocab_size)
-    model = fresh_visual_model(config.architecture, tokenizer, config.seed).train()
+    if config.start:
+        begun = load_policy(config.start, "cpu")
+        model, tokenizer = cast(Qwen2VLForConditionalGeneration, begun.model.train()), begun.tokenizer
+    else:
+        tokenizer = train_visual_tokenizer(texts, config.architecture.vocab_size)
+        model = fresh_visual_model(config.architecture, tokenizer, config.seed).train()
     vision = qwen_vision(model.config, PICTURE_SETTINGS)
     optimizer = torch.optim.AdamW(
         model.parameters(),

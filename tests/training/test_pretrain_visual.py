@@ -110,6 +110,12 @@ def test_the_shipped_recipe_is_of_the_world_of_pictures():
     assert (config.world, config.name) == ("visual", "tiny-visual")
 
 
+def test_a_second_stage_goes_on_from_the_first(made, tmp_path):
+    out, fitted = made
+    second = pretrain_visual(replace(MICRO, start=str(out), out=str(tmp_path / "2"), steps=2, card_problems=0))
+    assert second.losses[0] < fitted.losses[0] - 1
+
+
 def test_a_directory_that_holds_something_is_left_alone_by_visual_pretraining(tmp_path):
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(ValueError, match="not empty"):
