@@ -63,6 +63,10 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
     folded: bool = False  # looked up rather than read: closed on the page, and not in the terminal
 
+    def __post_init__(self) -> None:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"table {self.key}: two columns of one name in {', '.join(self.columns)}")
+
     def of_words(self, index: int) -> bool:
         """Whether a column holds words, set to the left, rather than numbers."""
         return index == 0 or self.columns[index] in WORDS
