@@ -1,4 +1,4 @@
-"""Does a base model answer at all, and under which template?  Shares by rule and judge; labels tell how far to trust both."""
+"""Does a base model answer at all, and under which template?  Shares by rule and judge; labels screen both."""
 
 from __future__ import annotations
 
