@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r1zero.statistics.choice import choose
+from r1zero.statistics.best_setting import choose
 
 
 def test_two_problems_by_hand():
