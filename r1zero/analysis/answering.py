@@ -1,4 +1,4 @@
-"""Does a base model answer at all, and under which template?  Shares by rule, judge and labels."""
+"""Does a base model answer at all, and under which template?  Shares by rule and judge; labels screen both."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class AnsweringRow:
     problems: int
     rule: Interval  # tries to answer, by the rules of `attempt.answers`
     judge: Interval
-    labels: Interval  # of a sample
     format_and_end: Interval
     correct: Interval
     empty: Interval  # nothing but an immediate end
@@ -82,7 +81,6 @@ def _row(facts: pl.DataFrame, template: str, temperature: float | None) -> Answe
         problems=facts.select(cluster().n_unique()).item(),
         rule=share(facts, pl.col("answered")),
         judge=share(facts, pl.col("judge_answers")),
-        labels=share(facts, pl.col("label_answers")),
         format_and_end=share(facts, ENDED),
         correct=share(facts, pl.col("correct")),
         empty=share(facts, pl.col("num_chars") == 0),

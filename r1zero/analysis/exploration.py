@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from r1zero.statistics.best_setting import Choice, choose
 from r1zero.statistics.calibration import Calibration, calibration
-from r1zero.statistics.choice import Choice, choose
 from r1zero.statistics.intervals import (
     NOTHING,
     Interval,

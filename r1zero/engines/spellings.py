@@ -1,9 +1,9 @@
 """The token sequences that spell a pool's cues, to be banned.
 
-A cue may be spelled by other tokens than the tokenizer's own: every spelling with as many tokens is found, and for cues
-of one or two tokens those with one more; at a word's start, lower-case, capitalised and in capitals, with or without
-white space in the first token, or behind a bracket or quote that some vocabularies glue to a word.  The last token may
-go on as the cue may.
+The tokenizer's own spellings are banned, those before usual endings too, and others: every spelling with as many
+tokens, and for cues of one or two tokens those with one more; at a word's start, lower-case, capitalised and in
+capitals, with or without white space in the first token, or behind a bracket or quote that some vocabularies glue to a
+word.  The last token may go on as the cue may.
 What is banned is a little wider than the pool: the first token may also stand inside a word ("a|wait"), and a cue's
 last token may be the beginning of a longer word ("wait|er").  What is not banned, such as a cue spelled letter by
 letter, can still be sampled: whoever bans counts what leaked.
@@ -23,6 +23,7 @@ from r1zero.facts.cues import CuePool
 Ids = tuple[int, ...]
 _ANCHOR = "a"  # decoded before a token, since some tokenizers drop the space that opens a text
 _SHORT = 2  # tokens of a cue up to which spellings with one more are found
+_ENDINGS = ("", "e", "es", "ed", "ing", "ion", "s")  # with which the tokenizer's own spellings are looked at
 _FEWEST = 2  # of a cue's characters that the last token holds where it goes on within the word
 
 
@@ -34,10 +35,23 @@ def cue_sequences(tokenizer: PreTrainedTokenizerBase, pool: CuePool) -> tuple[Id
         stem = " ".join(cue.strip("*").split())
         for spelling in _written(stem):
             own = tuple(tokenizer.encode(spelling, add_special_tokens=False))
-            found.add(own)  # not among the others where a character is several tokens
+            found.update(_own(tokenizer, spelling, _ENDINGS if cue.endswith("*") else ("",)))
             found.update(vocabulary.spell(spelling, len(own), open_end=cue.endswith("*")))
     kept = (ids for ids in found if not any(ids[start:] in found for start in range(1, len(ids))))
     return tuple(sorted(kept, key=lambda ids: (len(ids), ids)))
+
+
+def _own(tokenizer: PreTrainedTokenizerBase, spelling: str, endings: Iterable[str]) -> Iterator[Ids]:
+    """How the tokenizer itself writes a cue, alone and behind a space, up to the token that completes it.
+
+    Not all of it is among the other spellings: behind a space a rare word may take a token more, before an ending it is
+    divided elsewhere, and a character may be several tokens.
+    """
+    for text in (lead + spelling + ending for lead in ("", " ") for ending in endings):
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        ends = (k for k in range(1, len(ids) + 1) if len(decode(tokenizer, ids[:k]).lstrip()) >= len(spelling))
+        if (end := next(ends, None)) is not None:
+            yield tuple(ids[:end])
 
 
 def _written(stem: str) -> Iterable[str]:

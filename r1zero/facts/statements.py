@@ -157,7 +157,7 @@ def _sentences(text: str) -> list[Stated]:
 
 
 def _mentions(text: str) -> Iterator[re.Match[str]]:
-    """Every match of ANSWER_IS that counts; where only "answer" or "final result" can begin one, by searching for it."""
+    """Every match of ANSWER_IS that counts; where only "answer" and "final result" begin one, they are looked for."""
     if "A:" in text or "NSWER" in text:
         yield from ANSWER_IS.finditer(text)
         return

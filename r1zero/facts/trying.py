@@ -98,7 +98,7 @@ class Question:
 
     def engages(self, words: list[str]) -> bool:
         """Whether a sentence of these words is about this problem, or speaks of solving one."""
-        about = sum(map(SOLVING.__contains__, words)) + sum(map(self.content.__contains__, words))  # content has content
+        about = sum(map(SOLVING.__contains__, words)) + sum(map(self.content.__contains__, words))
         return about > 0 and about >= ABOUT * sum(map(is_content, words))
 
 
@@ -121,6 +121,7 @@ def answers(problem: str, response: str, *, formatted: bool, finish_reason: str 
     False
     """
     question = question_of(problem)
+    lists: bool | None = None  # options; looked up once, where a line looks like one
     strays = 0  # statements about something else
     for place, sentence in enumerate(sentences(response)):
         plain = TAG.sub(" ", ANSWER_TAG.sub(" answer: ", sentence))
@@ -129,8 +130,10 @@ def answers(problem: str, response: str, *, formatted: bool, finish_reason: str 
             if question.restated_by(words[1:]):
                 continue  # the same one again
             return False
-        if OPTION.match(plain) and lists_options(response):
-            continue
+        if OPTION.match(plain):
+            lists = lists_options(response) if lists is None else lists
+            if lists:
+                continue
         if states(plain, words, question) or (place == 0 and is_number_first(plain, words, question)):
             return True
         strays += not asks_or_tells(plain) and len(words) >= FEWEST_WORDS and not question.restated_by(words)

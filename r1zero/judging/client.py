@@ -28,6 +28,7 @@ BACKOFF_S = 1.0  # before the first repetition; each further one waits twice as 
 LONGEST_BACKOFF_S = 60.0
 LONGEST_HOLD_S = 300.0  # a Retry-After beyond this is a failure, not a wait
 SHORTEST_SECRET = 8  # shorter "keys" are words such as EMPTY, as local servers take them
+UNHEARD = 2  # repetitions for an endpoint that has never been reached: a wrong port is found out in seconds
 PASSING = frozenset({408, 409, 425, 429})  # and all above 500
 NOT_AS_ASKED = frozenset({400, 422})  # what servers answer to a parameter they do not know
 
@@ -53,9 +54,10 @@ class UnansweredError(RuntimeError):
 class FaultError(Exception):
     """One attempt came to nothing."""
 
-    def __init__(self, reason: str, *, passing: bool = True, wait_s: float | None = None) -> None:
+    def __init__(self, reason: str, *, passing: bool = True, reached: bool = True, wait_s: float | None = None) -> None:
         super().__init__(reason)
         self.passing = passing  # worth another attempt
+        self.reached = reached  # False: no connection
         self.wait_s = wait_s  # the endpoint's Retry-After
 
 
@@ -70,6 +72,7 @@ class Client:
         if config.url is None or config.model is None:
             raise ValueError("no judge: give its endpoint and its name there, --judge.url and --judge.model")
         self.retried = 0  # attempts beyond the first
+        self._reached = False  # by any request
         self.structured: bool | None = None  # takes response_format; None until it has
         self._limit = "max_tokens"  # or what newer models of OpenAI call it
         self._config, self._backoff_s, self._openai = config, backoff_s, openai
@@ -100,9 +103,11 @@ class Client:
                 self.retried += 1
             await self._pace.turn()
             try:
-                return await self._attempt(text, instruction)
+                reply = await self._attempt(text, instruction)
             except FaultError as fault:
-                if not fault.passing or attempt == self._config.retries:
+                self._reached |= fault.reached
+                most = self._config.retries if self._reached else min(self._config.retries, UNHEARD)
+                if not fault.passing or attempt >= most:
                     raise UnansweredError(str(fault)) from None
                 if fault.wait_s is None:
                     await asyncio.sleep(self._backoff(attempt))
@@ -110,6 +115,9 @@ class Client:
                     self._pace.hold(fault.wait_s)  # for everybody
                 else:
                     raise UnansweredError(f"{fault}, and asks to wait {fault.wait_s:,.0f} seconds") from None
+            else:
+                self._reached = True
+                return reply
         raise AssertionError("the last attempt returns or raises")
 
     def _backoff(self, attempt: int) -> float:
@@ -155,7 +163,9 @@ class Client:
         except (TimeoutError, sdk.APITimeoutError):
             raise FaultError(f"no whole reply within {self._config.timeout_s:g} seconds") from None
         except sdk.APIConnectionError as error:
-            raise FaultError(f"no connection, or one that broke ({self._line(str(error.__cause__))})") from None
+            raise FaultError(
+                f"no connection, or one that broke ({self._line(str(error.__cause__))})", reached=False
+            ) from None
         except sdk.APIStatusError:
             raise
         except (sdk.APIError, ValueError, RecursionError):  # cut off, no JSON, not even text, or nested without end

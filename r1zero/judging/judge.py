@@ -23,6 +23,7 @@ from r1zero.judging.parse import parse_verdict
 Question = tuple[int, str, str]  # digest, problem, response
 BOTH = ("answering", "reflection")
 SCHEMA = {"digest": pl.UInt64, "judge_answers": pl.Boolean, "judge_category": pl.Int8}
+UNASKED = "not asked"  # how the fault begins that is nobody's answer
 DEAD = 10  # failures in a row, beyond those in flight, before no more is asked
 NEVER = 2  # the same where nothing has succeeded yet: a wrong port is found out soon
 
@@ -38,7 +39,9 @@ class Counts:
     shortened: int = 0  # texts of which the judge saw only beginning and end
     tokens_in: int = 0  # of this run's replies, as the endpoint counts them
     tokens_out: int = 0
-    unmetered: int = 0  # of this run's replies, those without token counts
+    cached_in: int = 0  # the same of earlier runs' replies
+    cached_out: int = 0
+    unmetered: int = 0  # of the replies, old and new, those without token counts
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)))
@@ -156,11 +159,11 @@ class _Run:
             )
             kept = self._cache.get(key)
             if kept is not None:
-                counts = Counts(cached=1)
+                counts = _counted(kept, cached=True)
                 await asyncio.sleep(0)  # a long run of cached replies lets the others breathe
             else:
                 kept = await self._asked(endpoint, rendered.text, instruction)
-                counts = _counted(kept)
+                counts = _counted(kept, cached=False)
                 if kept is not None:
                     self._cache.put(key, instruction.label, str(self._config.model), kept)
             category = kept.category if kept else None
@@ -174,7 +177,7 @@ class _Run:
         """A new reply, or None where there is none."""
         limit = self._config.concurrency + (DEAD if self._answered else NEVER)
         if self._failed_in_a_row >= limit:
-            self._faults[f"not asked, after {limit} failures in a row"] += 1
+            self._faults[f"{UNASKED}, after {limit} failures in a row"] += 1
             await asyncio.sleep(0)
             return None
         try:
@@ -188,12 +191,14 @@ class _Run:
         return Kept(reply.text, reply.finished, category, reply.tokens_in, reply.tokens_out)
 
 
-def _counted(kept: Kept | None) -> Counts:
+def _counted(kept: Kept | None, *, cached: bool) -> Counts:
     if kept is None:
         return Counts(failed=1)
-    if kept.tokens_in is None or kept.tokens_out is None:
-        return Counts(asked=1, unmetered=1)
-    return Counts(asked=1, tokens_in=kept.tokens_in, tokens_out=kept.tokens_out)
+    unmetered = int(kept.tokens_in is None or kept.tokens_out is None)
+    tokens = (0, 0) if unmetered else (kept.tokens_in or 0, kept.tokens_out or 0)
+    if cached:
+        return Counts(cached=1, cached_in=tokens[0], cached_out=tokens[1], unmetered=unmetered)
+    return Counts(asked=1, tokens_in=tokens[0], tokens_out=tokens[1], unmetered=unmetered)
 
 
 def _frame(verdicts: Mapping[int, Mapping[str, int | None]]) -> pl.DataFrame:

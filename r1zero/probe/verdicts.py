@@ -80,8 +80,9 @@ def with_judge(subject: Subject, config: JudgeConfig, home: Path) -> Subject:
 
 def judged_of(verdicts: Verdicts, config: JudgeConfig) -> dict[str, Judged]:
     """What became of the questions, by instruction: "answering", "reflection"."""
-    from r1zero.judging.judge import cost_of
+    from r1zero.judging.judge import UNASKED, cost_of
 
+    fault = next((reason for reason in verdicts.faults if not reason.startswith(UNASKED)), "")
     found = {}
     for label, counts in verdicts.counts.items():
         replies = counts.asked + counts.cached
@@ -96,7 +97,7 @@ def judged_of(verdicts: Verdicts, config: JudgeConfig) -> dict[str, Judged]:
             verdicts=replies - counts.unparseable,
             unparseable=counts.unparseable,
             failed=counts.failed,
-            fault=next(iter(verdicts.faults), "") if counts.failed else "",
+            fault=fault if counts.failed else "",
             shortened=counts.shortened,
             tokens_in=whole.tokens_in,
             tokens_out=whole.tokens_out,

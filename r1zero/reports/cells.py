@@ -41,13 +41,23 @@ def small(share: float) -> str:
     return f"{share:.3f}".removeprefix("0") if math.isfinite(share) else "–"
 
 
+def elided(name: str, most: int) -> str:
+    """A name of at most so many characters, without its middle: what tells names apart stands at either end.
+
+    >>> elided("qwen2.5-math-1.5b_base_math_r1", 20), elided("ev-r1", 20)
+    ('qwen2.5-m…se_math_r1', 'ev-r1')
+    """
+    half = most // 2
+    return name if len(name) <= most else f"{name[: most - half - 1]}…{name[-half:]}"
+
+
 def unbroken(text: object) -> str:
     """The text with intervals and p-values that stay on one line.
 
     >>> unbroken("a difference of .03 [.01, .05] (p < .001)").count("\\u00a0")
     4
     """
-    return re.sub(r"\S+ \[[^\]\[]*\]|p [=<] [.\d]+", lambda match: match[0].replace(" ", "\u00a0"), str(text))
+    return re.sub(r"\S+ \[[^\]\[]*\]|p [=<] [.\d]+|\d %", lambda match: match[0].replace(" ", "\u00a0"), str(text))
 
 
 def negated(interval: Interval) -> Interval:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from r1zero.reports.cells import elided
 from r1zero.reports.traces import Figure
 from r1zero.statistics.intervals import Interval
 
@@ -73,8 +74,7 @@ def _trace(
 
 def short_name(name: str, most: int = 28) -> str:
     """A name that fits beside an axis, and that plotly takes for no markup."""
-    cut = name if len(name) <= most else name[: most - 1] + "…"
-    return cut.replace("&", "&amp;").replace("<", "&lt;")
+    return elided(name, most).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def cell(value: Interval) -> str:

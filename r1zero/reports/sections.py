@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from r1zero.reports.cells import unbroken
+from r1zero.reports.cells import elided, unbroken
 from r1zero.reports.traces import Figure
 
 # columns of words rather than numbers, wherever they stand
@@ -63,6 +63,10 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
     folded: bool = False  # looked up rather than read: closed on the page, and not in the terminal
 
+    def __post_init__(self) -> None:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"table {self.key}: two columns of one name in {', '.join(self.columns)}")
+
     def of_words(self, index: int) -> bool:
         """Whether a column holds words, set to the left, rather than numbers."""
         return index == 0 or self.columns[index] in WORDS
@@ -107,6 +111,8 @@ class Fitted:
         shown = list(known)
         while len(shown) > 2 and _width(_drawn(table, shown), console, options) > options.max_width:
             shown.pop()
+        if table.title:
+            yield Paragraph(table.title, style="italic")
         yield _drawn(table, shown)
         if left := [table.columns[i] for i in known[len(shown) :]]:
             yield Paragraph("; ".join(left), "on the page: ", "dim")
@@ -136,8 +142,10 @@ class Paragraph:
 
 def _drawn(table: TextTable, columns: Sequence[int]) -> Table:
     """Some columns; a header is broken where the cells below it are shorter, a number never."""
-    shown = Table(title=Text(table.title), title_justify="left", box=None, header_style="bold", pad_edge=False)
-    cells = [[_named(row[i]) if table.columns[i] == "model" else row[i] for i in columns] for row in table.rows]
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    cells = [
+        [elided(row[i], LONGEST_NAME) if table.columns[i] == "model" else row[i] for i in columns] for row in table.rows
+    ]
     for place, index in enumerate(columns):
         longest = max((len(row[place]) for row in cells), default=0)
         header = "\n".join(textwrap.wrap(table.columns[index], max(longest, NARROW), break_long_words=False))
@@ -146,12 +154,6 @@ def _drawn(table: TextTable, columns: Sequence[int]) -> Table:
     for row in cells:
         shown.add_row(*map(Text, row))
     return shown
-
-
-def _named(model: str) -> str:
-    """A model's name without its middle, where it is long: what tells names apart stands at either end."""
-    half = LONGEST_NAME // 2
-    return model if len(model) <= LONGEST_NAME else f"{model[: half - 1]}…{model[-half:]}"
 
 
 def _width(table: Table, console: Console, options: ConsoleOptions) -> int:

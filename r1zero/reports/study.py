@@ -107,7 +107,7 @@ def _theory_table(result: LengthBias) -> TextTable:
         "length maximises. Push: how the arm's own weights push mean lengths, in units of GRPO's push on wrong "
         "answers; exactly 0 where weights ignore length. A sign and a relative size, not tokens. Beside it the change "
         "observed in training.",
-        ("arm", "1/L gap", "push on wrong", "seen", "push on right", "seen"),
+        ("arm", "1/L gap", "push on wrong", "seen (wrong)", "push on right", "seen (right)"),
         tuple(rows),
     )
 

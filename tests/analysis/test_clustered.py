@@ -60,3 +60,9 @@ def test_at_least_one_of_k_is_hypergeometric():
     assert any_of(found, samples, 1).estimate == pytest.approx((1 / 4 + 0) / 2)
     assert any_of(found, samples, 2).estimate == pytest.approx((1 - 3 / 6) / 2)  # C(3,2) / C(4,2)
     assert math.isnan(any_of(found, samples, 8).estimate)
+
+
+def test_bounds_of_a_rate_are_two_standard_errors_of_independent_problems():
+    """1,000 problems, half 0 and half 1: standard deviation 1/2, so 1.96 x 0.5 / sqrt(1000) on either side."""
+    found = rate(facts_frame([{"problem_id": f"p{i}", "cues": i % 2} for i in range(1000)]), pl.col("cues"))
+    assert (found.low, found.high) == pytest.approx((0.5 - 0.031, 0.5 + 0.031), abs=0.003)

@@ -289,6 +289,25 @@ def test_the_odds_ratio_knows_that_templates_and_temperatures_ask_one_problem():
     assert np.mean([one.low <= middle <= one.high for one in found]) >= 0.9
 
 
+def test_questions_of_one_problem_are_one_cluster_of_the_contrast():
+    """Problem 0 gains 1/2 in each of its questions, problem 1 loses 1/2, and so on: 8 problems, however many questions.
+
+    Deviations of problems are ±1/2 of equal weight: variance 8/7 x 8 x (1/16)² = 1/28, t with 7 degrees of freedom.
+    """
+    for each in (1, 12):
+        rows = [(90, 100, 40, 100) if p % 2 else (40, 100, 90, 100) for p in range(8) for _ in range(each)]
+        found = mantel_haenszel(counts(*rows, problems=[p for p in range(8) for _ in range(each)]))
+        half = stats.t.ppf(0.975, 7) * math.sqrt(1 / 28)
+        assert (found.low, found.estimate, found.high) == pytest.approx((-half, 0, half))
+
+
+def test_asking_each_problem_again_makes_the_pooled_odds_ratio_no_surer():
+    rows = [(8, 10, 3, 10), (2, 10, 7, 10), (5, 10, 5, 10), (9, 10, 4, 10)]
+    once = pooled_odds_ratio(counts(*rows))
+    again = pooled_odds_ratio(counts(*rows * 5, problems=list(range(4)) * 5))
+    assert (again.low, again.high) == pytest.approx((once.low, once.high))
+
+
 def test_more_reflection_at_hotter_temperatures_is_no_effect_of_reflecting():
     """Heat makes wrong and makes reflect; reflecting itself does nothing: pooled it looks harmful, within it is not."""
     rng, rows = np.random.default_rng(2), []

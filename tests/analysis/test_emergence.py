@@ -69,3 +69,18 @@ def test_many_steps_are_pooled_and_other_problems_are_said_to_differ():
     found = emergence(fresh)
     assert found.pooled == 2 and len(found.steps) == MOST_STEPS and found.steps[0] == 0.5
     assert not found.frozen and found.responses[0] == 12
+
+
+def test_responses_that_say_all_the_same_are_no_evidence_of_a_change():
+    """At each step each of 30 problems is reflected upon by all of its 8 responses or by none: a constant rate."""
+    rng, alarms = np.random.default_rng(0), 0
+    for seed in range(10):
+        rows = [
+            {"problem_id": f"p{p}", "step": step, "sample": k, "cues": cues}
+            for step in range(8)
+            for p in range(30)
+            for cues in [int(rng.random() < 0.4)]
+            for k in range(8)
+        ]
+        alarms += emergence(facts_frame(rows), seed=seed).changes["reflecting"].p_change < 0.05
+    assert alarms <= 2

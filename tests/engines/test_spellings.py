@@ -55,6 +55,17 @@ def test_one_token_more_than_the_tokenizers_own_is_allowed_and_not_two() -> None
     assert ("ho", "ld", " o", "n") not in found
 
 
+def test_the_tokenizers_own_spelling_is_banned_also_where_it_takes_more_tokens() -> None:
+    """Behind a space "recheck it" takes a token more than alone, and "rechecking" is divided within the cue."""
+    tokenizer = of_words("re", "ch", "eck", "check", "recheck", "Ġit", "hi", "kin", "king")
+    assert len(tokenizer.encode(" recheck it")) > len(tokenizer.encode("recheck it"))
+    found = cue_sequences(tokenizer, CuePool("one", ("recheck it and", "reth*")))
+    for text in (" recheck it and", "recheck it and", " rethi", "rething"):
+        ids = tokenizer.encode(text)
+        ends = [ids[start:end] for end in range(1, len(ids) + 1) for start in range(end)]
+        assert any(tuple(end) in found for end in ends), text
+
+
 def test_both_apostrophes_are_banned() -> None:
     tokenizer = of_words("it")
     found = {tokenizer.decode(ids) for ids in cue_sequences(tokenizer, CuePool("one", ("it's",)))}

@@ -78,7 +78,7 @@ def test_unparseable_replies_are_null_counted_apart_and_kept(endpoint, act, tmp_
     assert first.frame["judge_category"].to_list() == [None] * 3
     assert first.total == Counts(asked=3, unparseable=3, tokens_in=300, tokens_out=60)
     again = judge(QUESTIONS, ("reflection",), here.config(), directory=tmp_path)
-    assert again.total == Counts(cached=3, unparseable=3) and len(here.requests) == 3
+    assert again.total == Counts(cached=3, unparseable=3, cached_in=300, cached_out=60) and len(here.requests) == 3
 
 
 def test_a_reply_without_content_is_unparseable(endpoint, act):
@@ -116,7 +116,7 @@ def test_what_is_cached_is_not_asked_again_and_other_settings_are(endpoint, act,
     here = endpoint(lambda *_: act.verdict(1))
     first = judge(QUESTIONS, config=here.config(), directory=tmp_path)
     again = judge(QUESTIONS, config=here.config(concurrency=5), directory=tmp_path)
-    assert again.total == Counts(cached=6) and len(here.requests) == 6
+    assert again.total == Counts(cached=6, cached_in=600, cached_out=120) and len(here.requests) == 6
     assert again.frame.sort("digest").equals(first.frame.sort("digest"))
     judge(QUESTIONS, config=here.config(max_tokens=301), directory=tmp_path)
     judge(QUESTIONS, config=here.config(model="other"), directory=tmp_path)
@@ -144,7 +144,7 @@ def test_two_runs_share_a_cache_at_the_same_time(endpoint, act, tmp_path: Path):
     for thread in threads:
         thread.join()
     assert [run.frame["judge_answers"].sum() for run in runs] == [30, 30]
-    assert judge(many, ("answering",), here.config(), directory=tmp_path).total == Counts(cached=30)
+    assert judge(many, ("answering",), here.config(), directory=tmp_path).total.cached == 30
 
 
 def test_progress_ends_at_the_totals(endpoint, act):

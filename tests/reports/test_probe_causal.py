@@ -54,7 +54,7 @@ def test_the_first_sentence_holds_the_effect_its_test_and_its_price() -> None:
 def test_an_effect_that_cannot_be_told_is_not_told() -> None:
     first = section({"tiny": result(accuracy=UNSURE)}).findings[0]
     assert "no effect that can be told" in first
-    assert "below .08 would be missed" in first
+    assert "difference of .08 would be missed" in first
     second = section({"tiny": result(corrected=UNSURE)}).findings[1]
     assert ".02 [−.07, .11] is left for the cue itself (p = .004 after Holm), which cannot be told from none" in second
     harms = section({"tiny": result(accuracy=Interval(-0.2, -0.3, -0.1))}).findings[0]

@@ -57,7 +57,7 @@ def test_findings_hold_the_numbers():
 
 def test_a_model_that_never_reflects_has_a_bound_and_no_verdict():
     (_, section) = sections({"m": facts((0.2,))})
-    assert "No cue of the pool extended in 48 responses to 6 questions: at most .459 " in section.findings[0]
+    assert "No cue of the pool extended in 48 responses to 6 problems: at most .459 " in section.findings[0]
 
 
 def test_one_model_has_no_column_and_several_have_one():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console, RenderableType
 
 from r1zero.reports.probe.page import render_page
@@ -55,3 +56,8 @@ def test_a_folded_table_is_closed_on_the_page_and_only_named_in_the_terminal():
         < page.index("7,123")
         < page.index("</details>", page.index("7,123"))
     )
+
+
+def test_a_table_with_two_columns_of_one_name_is_refused_because_json_would_lose_one():
+    with pytest.raises(ValueError, match="corrected"):
+        TextTable("t", "", "", ("which", "corrected", "corrected"), ())

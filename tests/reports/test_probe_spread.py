@@ -67,7 +67,7 @@ def test_what_harder_questions_lose_is_said_only_where_they_lose_it(facts):
     levels = facts.filter(temperature=0.2).with_columns(level=pl.col("correct").cast(pl.Float64) * -4 + 5)
     said = told(probe_difficulty.section({"m": difficulty(levels)}))
     assert (
-        "1.00 [.84, 1.00] are right at level 1, .00 [.00, .16] at level 5; most of what is lost becomes wrong" in said
+        "1.00 [.83, 1.00] are right at level 1, .00 [.00, .17] at level 5; most of what is lost becomes wrong" in said
     )
     mixed = facts.with_columns(level=pl.col("problem_id").str.slice(1).cast(pl.Float64) // 20)
     assert "with overlapping intervals." in told(probe_difficulty.section({"m": difficulty(mixed)}))

@@ -100,9 +100,7 @@ def _lead(choice: TemplateChoice) -> str:
 def _templates(results: Mapping[str, AnsweringResult], many: bool) -> TextTable:
     everybody = [row for result in results.values() for row in result.templates]
     columns: list[tuple[str, str]] = [("rule", "tries to answer")]
-    columns += [
-        (key, name) for key, name in (("judge", "by the judge"), ("labels", "by labels")) if _any(everybody, key)
-    ]
+    columns += [(key, name) for key, name in (("judge", "by the judge"),) if _any(everybody, key)]
     columns += [("empty", "ends at once")]
     columns += [
         (key, name)
@@ -193,7 +191,7 @@ def _panels(results: Mapping[str, AnsweringResult]) -> list[Panel]:
         series = {name: {row.template: row.rule for row in result.templates} for name, result in results.items()}
     else:
         (result,) = results.values()
-        for key, name in (("rule", "rule"), ("judge", "judge"), ("labels", "labels")):
+        for key, name in (("rule", "rule"), ("judge", "judge")):
             series[name] = {row.template: getattr(row, key) for row in result.templates}
     shown = dots(names, series, "share of responses that try to answer", x_axis=SHARE)
     panels = [Panel("Answering by template", "The share that tries to answer, with 95 % intervals.", shown)]

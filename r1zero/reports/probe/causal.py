@@ -119,11 +119,12 @@ def _at_cue(result: CausalResult, at: Mapping[tuple[str, str], Effect]) -> list[
         said.append(
             f"Neutral words in the cue's place cost {filler.accuracy}, at a placebo place {filled.accuracy}: {meaning}."
         )
-    answer = at["cue", "answer"]
+    answer, beyond = at["cue", "answer"], at["corrected", "answer"]
     if answer.prefixes:
+        beside = f"; less the same at a placebo place, {beyond.accuracy} ({_p(beyond)})" if beyond.prefixes else ""
         said.append(
             f"Going on to reflect rather than answering at once is worth {answer.accuracy} ({_p(answer)}) at "
-            f"{shown(answer.tokens, '+.0f')} tokens."
+            f"{shown(answer.tokens, '+.0f')} tokens{beside}."
         )
     return said
 
@@ -160,7 +161,7 @@ def _blind(effect: Effect) -> str:
     """What such a test would have missed, where nothing was found."""
     if _clear(effect) or not math.isfinite(effect.detectable):
         return ""
-    return f" A difference below {short(effect.detectable)} would be missed by one such test in five."
+    return f" A true difference of {short(effect.detectable)} would be missed by one such test in five."
 
 
 def _p(effect: Effect) -> str:
@@ -183,6 +184,12 @@ def _notes(results: Mapping[str, CausalResult]) -> list[str]:
         if cue.places > 0 and result.effects[0].problems < FEW:
             notes.append(
                 f"{name}{result.effects[0].problems} problems reflect; {FEW} or more are needed for an interval."
+            )
+        if result.later.estimate > 0:
+            notes.append(
+                f"{name}in {result.later} of the continuations at placebo places left alone a cue follows later. "
+                "Banning prevents that too, so what is left for the cue itself after banning is too small by about "
+                "that share of it; after a ban of a few tokens it is not."
             )
         if result.leak.estimate > 0:
             notes.append(f"{name}in {result.leak} of the continuations a cue was written although banned.")

@@ -169,7 +169,7 @@ def changes_table(results: Mapping[str, EmergenceResult], several: bool) -> Text
             "p const.",
             "p jump",
             "p smooth",
-            "corrected",
+            "p smooth, Holm",
             "jump",
         ),
         rows=tuple(rows),

@@ -10,6 +10,7 @@ from typing import Any
 from r1zero.analysis.contrast import Contrast
 from r1zero.analysis.helping import HelpingResult
 from r1zero.facts.trajectory import TRANSITIONS
+from r1zero.reports.dots import short_name
 from r1zero.reports.traces import HEIGHT, Figure
 from r1zero.statistics.intervals import Interval
 
@@ -90,7 +91,7 @@ def draw_transitions(results: Mapping[str, HelpingResult]) -> Figure:
     """Shares of the transitions, stacked to 1, a bar with and a bar without cues for each model."""
     bars = []
     for model, result in results.items():
-        name = f"{html.escape(model)}, " if len(results) > 1 else ""
+        name = f"{short_name(model, 20)}, " if len(results) > 1 else ""
         for kind, rates in (("with a cue", result.with_cue), ("without", result.without_cue)):
             if rates.responses:
                 bars.append((f"{name}{kind} (n = {rates.responses:,})", rates))

@@ -75,16 +75,16 @@ def findings(result: ReflectionResult, who: str = "") -> list[str]:
 def _found(row: DetectorRow) -> str:
     if not row.found:
         return (
-            f"No cue of {_pool(row)} in {row.responses:,} responses to {row.questions:,} questions: at most "
+            f"No cue of {_pool(row)} in {row.responses:,} responses to {row.questions:,} problems: at most "
             f"{small(row.by_response.high)} of responses hold one (exact, 95 %)."
         )
     said = f"{fraction(row.by_response)} of {row.responses:,} responses hold a cue of {_pool(row)}"
     if row.samples[1] == 1:
         return said + "."
     n = f"{row.samples[0]}" if row.samples[0] == row.samples[1] else f"{row.samples[0]} to {row.samples[1]}"
-    said += f", and so do {fraction(row.by_question)} of {row.questions:,} questions in at least one of {n} responses"
+    said += f", and so do {fraction(row.by_question)} of {row.questions:,} problems in at least one of {n} responses"
     if row.samples != (row.at, row.at):
-        said += f" ({fraction(row.by_question_at)} expected at {row.at} responses a question)"
+        said += f" ({fraction(row.by_question_at)} expected at {row.at} responses a problem)"
     return said + "."
 
 
@@ -142,7 +142,7 @@ def _counts(row: DetectorRow) -> tuple[str, ...]:
 def _count_columns(rows: Sequence[DetectorRow]) -> tuple[str, ...]:
     at = sorted({row.at for row in rows})
     n = str(at[0]) if len(at) == 1 else "n"
-    return ("share", "responses", "share of questions", "questions", f"at n = {n}" if n != "n" else "at a common n")
+    return ("share", "responses", "share of problems", "problems", f"at n = {n}" if n != "n" else "at a common n")
 
 
 def _rows_table(
@@ -165,8 +165,8 @@ def _rows_table(
 
 def _detectors(results: Mapping[str, ReflectionResult], many: bool) -> TextTable:
     caption = (
-        "Responses in which a detector fires, and questions with at least one. The share of questions grows with the "
-        "number n of responses a question; the last column is the share expected at one n. 95 % intervals, clustered "
+        "Responses in which a detector fires, and problems with at least one. The share of problems grows with the "
+        "number n of responses a problem; the last column is the share expected at one n. 95 % intervals, clustered "
         "by problem; exact where nothing was found."
     )
     return _rows_table("detectors", "reflection by detector", caption, "", results, "detectors", many)
@@ -276,9 +276,9 @@ def _panels(results: Mapping[str, ReflectionResult]) -> list[Panel]:
                 _over_temperature(results, "by_response", "share of responses"),
             ),
             Panel(
-                "Questions by temperature",
-                "Share of questions with at least one such response, at a common number of responses.",
-                _over_temperature(results, "by_question_at", "share of questions"),
+                "Problems by temperature",
+                "Share of problems with at least one such response, at a common number of responses.",
+                _over_temperature(results, "by_question_at", "share of problems"),
             ),
         ]
     elif names := list(dict.fromkeys(row.detector for result in results.values() for row in result.detectors)):

@@ -80,7 +80,10 @@ def _strongest(one: Predictor) -> str:
     way = "lower" if one.overall.auroc.estimate < 0.5 else "higher"
     name = IN_WORDS[one.name]
     if not one.overall.tells:
-        return f"No feature alone tells right from wrong; {name} comes closest (AUROC {_turned(one.overall)})."
+        return (
+            f"No feature alone tells right from wrong, given how many are tried; {name} comes closest (AUROC "
+            f"{_turned(one.overall)})."
+        )
     text = (
         f"{name[:1].upper()}{name[1:]} is {way} in right than in wrong responses in {_turned(one.overall)} of all pairs"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r1zero.statistics.choice import choose
+from r1zero.statistics.best_setting import choose
 
 
 def test_two_problems_by_hand():
@@ -29,3 +29,8 @@ def test_equal_settings_are_first_equally_often_on_average():
     rng = np.random.default_rng(1)
     firsts = np.mean([choose((rng.random((60, 4)) < 0.5).astype(float)).firsts for _ in range(60)], axis=0)
     assert firsts == pytest.approx([0.25] * 4, abs=0.08)
+
+
+def test_the_mean_decides_not_the_middle():
+    values_PC = np.array([[1.0, 0.4], [0.0, 0.4], [0.0, 0.0]])  # means .33 and .27, medians 0 and .4
+    assert choose(values_PC).best == 0
