@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from r1zero.records import Rollout
+from r1zero.records import Grade, Prompt, Response, Rollout
 
 Split = Literal["train", "eval"]
 FOLDERS: dict[Split, str] = {"train": "rollouts", "eval": "eval"}
@@ -88,16 +88,26 @@ def rollouts_frame(
 
 
 def _columns(rollout: Rollout) -> dict[str, Any]:
-    prompt, response, grade = rollout.prompt, rollout.response, rollout.grade
     return {
         "step": rollout.step,
+        "sample": rollout.sample,
+        **answer_columns(rollout.prompt, rollout.response, rollout.grade),
+        "reward": rollout.reward,
+        "advantage": rollout.advantage,
+    }
+
+
+def answer_columns(prompt: Prompt, response: Response, grade: Grade) -> dict[str, Any]:
+    """The columns of `SCHEMA` that a prompt, its response and the grade decide."""
+    return {
         "task": prompt.problem.task,
         "problem_id": prompt.problem.id,
-        "sample": rollout.sample,
         "template": prompt.template,
         "problem": prompt.problem.text,
         "gold": prompt.problem.gold,
+        "level": prompt.problem.level,
         "prompt": prompt.text,
+        "images": prompt.images or None,
         "response": response.text,
         "token_ids": response.token_ids,
         "logprobs": response.logprobs,
@@ -107,10 +117,6 @@ def _columns(rollout: Rollout) -> dict[str, Any]:
         "formatted": grade.formatted,
         "extracted": grade.extracted,
         "reason": grade.reason,
-        "reward": rollout.reward,
-        "advantage": rollout.advantage,
-        "level": prompt.problem.level,
-        "images": prompt.images or None,
     }
 
 

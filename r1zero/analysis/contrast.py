@@ -75,10 +75,6 @@ class Contrast:
     below: int
     differences: tuple[Difference, ...]  # one a question, ascending
 
-    @property
-    def share_excluding_zero(self) -> float:
-        return (self.above + self.below) / self.num_questions if self.num_questions else math.nan
-
 
 def usable(facts: pl.DataFrame) -> pl.DataFrame:
     """Rows whose correctness and cues are known, with `question` and `problem` numbers and `reflects`."""

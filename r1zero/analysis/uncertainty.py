@@ -21,7 +21,6 @@ from r1zero.statistics.logistic import FOLDS, predict_unseen
 __all__ = ["FEATURES", "Predictor", "UncertaintyResult", "features", "features_of", "uncertainty"]
 
 LENGTH = "length"  # tokens: what any profile must beat
-EARLY = ("nll_early",)  # what is known after a third of the response
 MODELS: dict[str, tuple[str, ...]] = {
     "all nine": FEATURES,
     "all nine and length": (*FEATURES, LENGTH),

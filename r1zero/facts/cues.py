@@ -8,7 +8,7 @@ with a cue a line.  Finding a cue says that the words are there, not that anythi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -104,15 +104,6 @@ def count_cues(text: str, pool: CuePool = POOLS["extended"]) -> int:
 def has_cue(text: str, pool: CuePool = POOLS["extended"]) -> bool:
     """Whether the text holds a cue."""
     return any(True for _ in _matches(text, pool))
-
-
-def cue_counts(texts: Iterable[str], pool: CuePool = POOLS["extended"]) -> dict[str, int]:
-    """Occurrences of each cue over all texts, most frequent first; cues that never occur are left out."""
-    counts: dict[str, int] = {}
-    for text in texts:
-        for span in find_cues(text, pool):
-            counts[span.cue] = counts.get(span.cue, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _matches(text: str, pool: CuePool) -> Iterator[re.Match[str]]:

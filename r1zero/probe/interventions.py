@@ -38,7 +38,7 @@ from r1zero.probe.effects import Arm, Contrast, Effect, arms, effects
 from r1zero.probe.stored import write_table
 from r1zero.probe.trials import PLACE_ARMS, Plan, Trial, make_plan
 from r1zero.statistics.intervals import Interval, mean_interval
-from r1zero.store import SCHEMA, write_atomically
+from r1zero.store import SCHEMA, answer_columns, write_atomically
 from r1zero.tasks.templates import Template
 
 HERE = 8  # tokens during which `banned_here` bans
@@ -249,22 +249,11 @@ def _part(
 
 
 def _row(trial: Trial, one: Continuation, pool: CuePool) -> dict[str, object]:
-    prompt, response = trial.prefix.prompt, one.response
+    response = one.response
     return {
+        **answer_columns(trial.prefix.prompt, response, one.grade),
         **trial.source.origin,
-        "task": prompt.problem.task,
-        "problem_id": prompt.problem.id,
         "sample": one.sample,
-        "template": prompt.template,
-        "problem": prompt.problem.text,
-        "gold": prompt.problem.gold,
-        "prompt": prompt.text,
-        "response": response.text,
-        "token_ids": response.token_ids,
-        "logprobs": response.logprobs,
-        "num_tokens": response.num_tokens,
-        "finish_reason": response.finish_reason,
-        **asdict(one.grade),
         "kind": trial.kind,
         "arm": trial.arm,
         "prefix": trial.prefix.key,

@@ -246,22 +246,6 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 # Two groups
 
 
-def newcombe_difference(
-    successes_a: float, n_a: float, successes_b: float, n_b: float, level: float = 0.95
-) -> Interval:
-    """The difference p_b - p_a of independent proportions, from their Wilson intervals [l, u].
-
-        d - sqrt((p_b - l_b)² + (u_a - p_a)²)   to   d + sqrt((u_b - p_b)² + (p_a - l_a)²)
-
-    Newcombe 1998, Statistics in Medicine 17:873, method 10.
-    """
-    a, b = wilson_interval(successes_a, n_a, level), wilson_interval(successes_b, n_b, level)
-    d = b.estimate - a.estimate
-    low = d - math.hypot(b.estimate - b.low, a.high - a.estimate)
-    high = d + math.hypot(b.high - b.estimate, a.estimate - a.low)
-    return Interval(d, low, high)
-
-
 def mcnemar_exact(only_a: int, only_b: int) -> float:
     """Two-sided p-value that A and B are equally often right, from the problems only one of them solved.
 

@@ -166,7 +166,7 @@ def test_nothing_in_nothing_out():
     ):
         found = contrast(usable(facts))
         assert found.num_questions == 0 and math.isnan(found.effect.estimate) and math.isnan(found.p_permutation)
-        assert math.isnan(found.share_excluding_zero)
+        assert found.above == found.below == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

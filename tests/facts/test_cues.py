@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from r1zero.facts.cues import POOLS, CuePool, Span, count_cues, cue_counts, find_cues, has_cue, load_pool
+from r1zero.facts.cues import POOLS, CuePool, Span, count_cues, find_cues, has_cue, load_pool
 
 
 def test_the_published_pools_have_their_published_sizes_and_differ_as_published():
@@ -59,10 +59,6 @@ def test_a_part_of_a_compound_is_no_cue():
 
 def test_cues_are_literal_text_not_patterns():
     assert count_cues("a+b a.b aab", CuePool("t", ("a+b", "a.b"))) == 2
-
-
-def test_counts_are_per_cue_most_frequent_first():
-    assert cue_counts(["wait wait", "hmm", "nothing"]) == {"wait": 2, "hmm": 1}
 
 
 def test_a_pool_is_read_from_a_file_and_a_wrong_name_lists_the_right_ones(tmp_path):
