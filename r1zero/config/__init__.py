@@ -1,0 +1,71 @@
+"""Every knob, typed, in one room: TOML and `--section.key value` in, resolved JSON out.
+
+A field is `name: type = knob(default, "what it does, its unit, when to change it")`; `--help` prints exactly that.
+"""
+
+from r1zero.config.asking import CausalConfig, EvalConfig, JudgeConfig, ProbeConfig
+from r1zero.config.knobs import build, flatten, knob, merge, nearest, nested, read_recipe, require, to_dict
+from r1zero.config.pretraining import (
+    ArchitectureConfig,
+    CorpusConfig,
+    PretrainConfig,
+    SFTConfig,
+    TextDataConfig,
+    VisualCorpusConfig,
+)
+from r1zero.config.shared import (
+    EngineConfig,
+    LearnerConfig,
+    ModelConfig,
+    RewardConfig,
+    SamplingConfig,
+    TaskConfig,
+    TemplateConfig,
+)
+from r1zero.config.training import (
+    CheckpointConfig,
+    ChoiceConfig,
+    EvaluationConfig,
+    GroupsConfig,
+    ObjectiveConfig,
+    ReplayConfig,
+    RunConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "ArchitectureConfig",
+    "CausalConfig",
+    "CheckpointConfig",
+    "ChoiceConfig",
+    "CorpusConfig",
+    "EngineConfig",
+    "EvalConfig",
+    "EvaluationConfig",
+    "GroupsConfig",
+    "JudgeConfig",
+    "LearnerConfig",
+    "ModelConfig",
+    "ObjectiveConfig",
+    "PretrainConfig",
+    "ProbeConfig",
+    "ReplayConfig",
+    "RewardConfig",
+    "RunConfig",
+    "SFTConfig",
+    "SamplingConfig",
+    "TaskConfig",
+    "TemplateConfig",
+    "TextDataConfig",
+    "TrainConfig",
+    "VisualCorpusConfig",
+    "build",
+    "flatten",
+    "knob",
+    "merge",
+    "nearest",
+    "nested",
+    "read_recipe",
+    "require",
+    "to_dict",
+]

@@ -1,0 +1,130 @@
+"""Sections that several verbs share: who, what, how it is asked, sampled, rewarded and learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from r1zero.config.knobs import knob, require
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    path: str = knob("tiny-search", "a Hugging Face directory, a Hub id, or the name of a shipped model")
+    gradient_checkpointing: bool = knob(False, "recompute activations in the backward pass: less memory, more time")
+    max_pixels: int = knob(
+        0, "pictures with a larger area, in pixels, are scaled down to it (Qwen2-VL); 0 is the model's own limit"
+    )
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    name: Literal["countdown", "math", "gsm8k", "visual", "sat", "cvbench", "visual_file"] = knob(
+        "countdown",
+        "what is asked: countdown, math, gsm8k, visual (rendered pictures), sat, cvbench or visual_file (a file of "
+        "your own questions with pictures)",
+    )
+    path: str | None = knob(
+        None,
+        "a parquet or jsonl file, or a Hub id OWNER/NAME[:CONFIG]: for countdown with columns `nums` and `target` "
+        "(without it problems are generated), for math and gsm8k with a question and an answer",
+    )
+    split: str = knob("train", "the Hub split to read when `path` is a Hub id")
+    num_numbers: tuple[int, ...] = knob((3,), "how many numbers a generated problem has; one of these at random")
+    number_max: int = knob(25, "largest number in a generated problem; the smallest is 1")
+    target_max: int = knob(100, "largest target of a generated problem; the smallest is 1")
+    questions: tuple[str, ...] = knob(
+        ("count", "relation", "depth", "distance"), "visual: kinds of questions about rendered pictures, asked in turn"
+    )
+    num_rows: int = knob(0, "sat, cvbench, visual_file: rows that are read of the file, its first ones; 0 is all")
+    max_pictures: int = knob(
+        0, "sat, visual_file: rows with more pictures are left out and counted; 0 keeps all, VisualThinker-R1-Zero: 1"
+    )
+    max_picture_pixels: int = knob(64 << 20, "pictures in files with more pixels are refused, as broken ones are")
+    bad_rows: Literal["refuse", "skip"] = knob(
+        "refuse",
+        "rows with pictures that cannot be asked (picture missing or broken, marks that do not match, answer not "
+        "among the choices): stop, or leave them out and count them",
+    )
+    images: str = knob("", "folder to which paths of pictures in a file are relative; without it the file's own folder")
+    kept_images: str = knob(
+        "runs/images", "folder in which pictures that stand in a data file are kept, named by what is in them"
+    )
+
+    def __post_init__(self) -> None:
+        require(self.num_rows >= 0, "task.num_rows", self.num_rows, "at least 1, or 0 for all")
+        require(self.max_pictures >= 0, "task.max_pictures", self.max_pictures, "at least 1, or 0 for all")
+        require(self.max_picture_pixels >= 1, "task.max_picture_pixels", self.max_picture_pixels, "at least 1")
+
+
+@dataclass(frozen=True)
+class TemplateConfig:
+    name: str = knob(
+        "native",
+        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero, with pictures "
+        "visual_think, visual_direct, visualthinker, visualthinker_direct, visualthinker_instruct, "
+        "visualthinker_instruct_eval, qwen2_vl, or a Jinja file",
+    )
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    temperature: float = knob(1.0, "softmax temperature; 0 is greedy")
+    top_p: float = knob(1.0, "nucleus sampling: keep the smallest set of tokens with this probability; 1 is off")
+    top_k: int = knob(0, "keep this many most likely tokens; 0 is off")
+    max_tokens: int = knob(256, "longest response, in tokens; longer ones are cut and finish by `length`")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    name: Literal["fast", "huggingface"] = knob(
+        "fast", "who samples: `fast` (in process, shares the learner's weights) or `huggingface` (`generate`)"
+    )
+    max_concurrent: int = knob(128, "sequences sampled at once; the memory of the key-value cache grows with it")
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    correct: float = knob(1.0, "reward of a correct answer")
+    wrong_answer: float = knob(0.0, "reward of an answer that was found but is wrong; oat-zero and TinyZero use 0.1")
+    unformatted: float = knob(0.0, "reward where no answer was found")
+    form: float = knob(
+        0.0,
+        "added where the whole response is <think>...</think> <answer>...</answer>, an opening tag of the prompt "
+        "included; VisualThinker-R1-Zero: 1",
+    )
+    per_token: float = knob(
+        0.0, "added for each token of the response; VisualThinker-R1-Zero's ablation with a length reward: 0.001"
+    )
+    truncated: float | None = knob(
+        None, "reward of a response cut at max_tokens, whatever it says; without it the response is graded as it stands"
+    )
+    overlong_buffer: int = knob(
+        0,
+        "tokens before max_tokens over which the penalty of objective.overlong `soft` grows; 0: a fifth of max_tokens",
+    )
+
+    def __post_init__(self) -> None:
+        require(self.overlong_buffer >= 0, "reward.overlong_buffer", self.overlong_buffer, "at least 0")
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    lr: float = knob(1e-6, "peak learning rate of AdamW")
+    schedule: Literal["constant", "linear", "cosine"] = knob("constant", "how the rate falls after the warm-up")
+    lr_min_ratio: float = knob(0.0, "where linear and cosine end, as a fraction of lr")
+    warmup_steps: int = knob(0, "optimizer steps over which the rate rises linearly from 0")
+    beta1: float = knob(0.9, "AdamW's first-moment decay")
+    beta2: float = knob(0.95, "AdamW's second-moment decay")
+    weight_decay: float = knob(0.0, "AdamW's decoupled weight decay, on matrices only")
+    max_grad_norm: float = knob(1.0, "gradients with a larger norm are scaled down to it; 0 is off")
+    updates_per_rollout: int = knob(1, "optimizer steps on one step's responses; above 1 the clip becomes active")
+    tokens_per_microbatch: int = knob(8192, "tokens in one forward pass; lower it when memory runs out")
+    dtype: Literal["auto", "float32", "bfloat16"] = knob(
+        "auto",
+        "arithmetic of forward and backward (weights stay float32); auto is bfloat16 where the hardware has it",
+    )
+    device: str = knob("auto", "cpu, cuda or cuda:N; auto takes a GPU if there is one")
+    freeze: Literal["none", "vision", "language"] = knob(
+        "none", "the part of a model that sees which does not learn: vision is tower and projector, language the rest"
+    )
