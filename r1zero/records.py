@@ -56,6 +56,7 @@ class Response:
     token_ids: tuple[int, ...]  # [T] sampled tokens only, the end token included
     logprobs: tuple[float, ...]  # [T] nats, under the distribution that was sampled from
     finish_reason: FinishReason  # "length" when cut at max_tokens
+    weights_version: int | None = None  # updates of the learner behind the weights; None where it does not learn
 
     @property
     def num_tokens(self) -> int:

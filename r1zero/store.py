@@ -53,10 +53,11 @@ _COLUMNS: dict[Any, Any] = {
     "advantage": pl.Float64,
     "level": pl.Float64,
     "images": pl.List(pl.String),
+    "weights_version": pl.Int64,
 }
 SCHEMA = pl.Schema(_COLUMNS)
 ROW_GROUP = 8192  # rows that a reader of a slice has to unpack at once
-MAY_LACK = {"level", "images"}  # files written before the column was there: read as null
+MAY_LACK = {"level", "images", "weights_version"}  # files written before the column was there: read as null
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -113,6 +114,7 @@ def answer_columns(prompt: Prompt, response: Response, grade: Grade) -> dict[str
         "logprobs": response.logprobs,
         "num_tokens": response.num_tokens,
         "finish_reason": response.finish_reason,
+        "weights_version": response.weights_version,
         "correct": grade.correct,
         "formatted": grade.formatted,
         "extracted": grade.extracted,

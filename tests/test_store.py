@@ -28,7 +28,8 @@ from r1zero.store import (
 
 CONTRACT = (
     "run step checkpoint task problem_id sample template temperature top_p seed problem gold prompt response token_ids "
-    "logprobs num_tokens finish_reason correct formatted extracted reason reward advantage level images"
+    "logprobs num_tokens finish_reason correct formatted extracted reason reward advantage level images "
+    "weights_version"
 )
 
 
@@ -105,12 +106,20 @@ def test_columns_beyond_the_contract_are_left_out(tmp_path):
     assert read_rollouts([tmp_path / "wider.parquet", tmp_path]).collect().columns == CONTRACT.split()
 
 
-def test_a_part_written_before_levels_were_stored_is_read_with_null_levels(tmp_path):
+@pytest.mark.parametrize("column", ["level", "weights_version"])
+def test_a_part_written_before_a_column_was_stored_is_read_with_nulls(tmp_path, column):
     store(tmp_path, "train", 1)
     store(tmp_path, "train", 2)
-    read_rollouts(tmp_path, step=1).collect().drop("level").write_parquet(part_path(tmp_path, "train", 1))
+    read_rollouts(tmp_path, step=1).collect().drop(column).write_parquet(part_path(tmp_path, "train", 1))
     table = read_rollouts(tmp_path).collect()
-    assert table.schema == SCHEMA and table["level"].to_list() == [None] * 4
+    assert table.schema == SCHEMA and table[column].to_list() == [None] * 4
+
+
+def test_the_version_of_the_weights_that_sampled_a_response_is_stored(tmp_path):
+    one = a_rollout()
+    one = replace(one, response=replace(one.response, weights_version=7))
+    write_rollouts(tmp_path / "a.parquet", [one, a_rollout()], run="r")
+    assert read_rollouts(tmp_path / "a.parquet").collect()["weights_version"].to_list() == [7, None]
 
 
 @pytest.mark.parametrize("earlier", [False, True])
