@@ -4,6 +4,7 @@ A field is `name: type = knob(default, "what it does, its unit, when to change i
 """
 
 from r1zero.config.asking import CausalConfig, EvalConfig, JudgeConfig, ProbeConfig
+from r1zero.config.cluster import ClusterConfig
 from r1zero.config.knobs import build, flatten, knob, merge, nearest, nested, read_recipe, require, to_dict
 from r1zero.config.pretraining import (
     ArchitectureConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "CausalConfig",
     "CheckpointConfig",
     "ChoiceConfig",
+    "ClusterConfig",
     "CorpusConfig",
     "EngineConfig",
     "EvalConfig",

@@ -61,9 +61,9 @@ class TaskConfig:
 class TemplateConfig:
     name: str = knob(
         "native",
-        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero, with pictures "
-        "visual_think, visual_direct, visualthinker, visualthinker_direct, visualthinker_instruct, "
-        "visualthinker_instruct_eval, qwen2_vl, or a Jinja file",
+        "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, simplerl_qwen, simplerl_abel, "
+        "tinyzero, oat_zero, with pictures visual_think, visual_direct, visualthinker, visualthinker_direct, "
+        "visualthinker_instruct, visualthinker_instruct_eval, qwen2_vl, or a Jinja file",
     )
 
 
@@ -77,10 +77,37 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    name: Literal["fast", "huggingface"] = knob(
-        "fast", "who samples: `fast` (in process, shares the learner's weights) or `huggingface` (`generate`)"
+    name: Literal["auto", "fast", "huggingface", "vllm", "vllm_server"] = knob(
+        "auto",
+        "who samples: `fast` (in process, with the learner's own weights), `huggingface` (transformers' `generate`), "
+        "`vllm` (on this machine), `vllm_server` (over HTTP), or `auto`: vllm where it is installed and a GPU is there, "
+        "else fast where the architecture allows it, else huggingface",
     )
     max_concurrent: int = knob(128, "sequences sampled at once; the memory of the key-value cache grows with it")
+    tensor_parallel: int = knob(1, "vllm: GPUs that share one copy of the model; more when it does not fit one")
+    gpu_memory: float = knob(
+        0.5, "vllm: share of a GPU's memory for its weights and key-value cache; lower it when the learner runs out"
+    )
+    cpu_cache: int = knob(1, "vllm without a GPU: GiB of memory for the key-value cache")
+    enforce_eager: bool = knob(
+        False, "vllm: no compilation and no CUDA graphs: starts faster and samples slower; always so without a GPU"
+    )
+    prefix_caching: bool = knob(True, "vllm: keep what was computed of prompts, so that a group's prompt is read once")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = knob(
+        "auto", "vllm: type of its weights and arithmetic; auto is bfloat16 on a GPU and float32 without"
+    )
+    sleep: bool = knob(False, "vllm: give its GPU memory back while nothing is sampled, to learn on the same GPU")
+    url: str | None = knob(
+        None, "vllm_server: where a server runs (http://HOST:PORT); without it one is started and ended with the run"
+    )
+    port: int = knob(0, "vllm_server: port on 127.0.0.1 of the server that is started; 0 takes a free one")
+    timeout_s: float = knob(600.0, "vllm_server: seconds after which a start or a request has failed")
+    max_restarts: int = knob(3, "vllm: how often an engine that died is started again before the run gives up")
+    max_staleness: int | None = knob(
+        None,
+        "training steps by which the weights that sampled a response may be behind; without it 0, and 1 with "
+        "cluster.asynchronous",
+    )
 
 
 @dataclass(frozen=True)

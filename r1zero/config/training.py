@@ -6,6 +6,7 @@ import typing
 from dataclasses import dataclass
 from typing import Literal
 
+from r1zero.config.cluster import ClusterConfig
 from r1zero.config.knobs import knob, require
 from r1zero.config.shared import (
     EngineConfig,
@@ -121,6 +122,10 @@ class ObjectiveConfig:
     correction_high: float | None = knob(
         None, "largest sampler ratio kept, or nats a token above which reject_* rejects"
     )
+    uncorrected: bool = knob(
+        False,
+        "sample with top_p or top_k although the learner scores the full softmax, uncorrected, as oat-zero does",
+    )
     overlong: str | None = knob(
         None,
         "responses cut at max_tokens: keep (graded as they stand), zero (reward 0), soft (a penalty that grows over "
@@ -197,9 +202,17 @@ class TrainConfig:
     learner: LearnerConfig = knob(LearnerConfig, "how it is maximised")
     evaluation: EvaluationConfig = knob(EvaluationConfig, "how progress is measured")
     checkpoint: CheckpointConfig = knob(CheckpointConfig, "what survives a crash")
+    cluster: ClusterConfig = knob(ClusterConfig, "where it is done")
     verb: typing.ClassVar[str] = "train"
 
+    @property
+    def max_staleness(self) -> int:
+        """Steps by which the weights that sample may be behind those that learn."""
+        given = self.engine.max_staleness
+        return given if given is not None else int(self.cluster.asynchronous)
+
     def __post_init__(self) -> None:
+        require(self.max_staleness >= 0, "engine.max_staleness", self.max_staleness, "at least 0")
         require(self.steps >= 1, "steps", self.steps, "at least 1")
         require(self.problems_per_step >= 1, "problems_per_step", self.problems_per_step, "at least 1")
         require(self.responses_per_problem >= 1, "responses_per_problem", self.responses_per_problem, "at least 1")
@@ -232,9 +245,10 @@ class TrainConfig:
                 f"reward.overlong_buffer={self.reward.overlong_buffer} is more than sampling.max_tokens="
                 f"{self.sampling.max_tokens}: even an empty response would be too long; lower it"
             )
-        if self.sampling.top_p < 1 or self.sampling.top_k > 0:
+        chosen = self.objective.uncorrected or self.objective.correction is not None
+        if (self.sampling.top_p < 1 or self.sampling.top_k > 0) and not chosen:
             raise ValueError(
                 f"sampling.top_p={self.sampling.top_p}, top_k={self.sampling.top_k}: the learner scores the full "
                 "softmax, so samples from a truncated one would be off-policy from the first step; train with "
-                "top_p=1 and top_k=0"
+                "top_p=1 and top_k=0, or correct it by importance weights (objective.correction token_truncate)"
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 from r1zero.config import RewardConfig, SamplingConfig
 from r1zero.engines import Engine
@@ -29,6 +31,32 @@ class Asked:
     @property
     def rollouts(self) -> list[Rollout]:
         return [rollout for group in self.rollouts_PG for rollout in group]
+
+
+@runtime_checkable
+class AsksElsewhere(Protocol):
+    """An engine whose workers sample and grade by themselves, while its caller may do something else."""
+
+    def begin(
+        self, template: Template, problems: Sequence[Problem], on_tokens: Callable[[int], None] | None, **how: Any
+    ) -> Callable[[], Asked]:
+        """Send the problems out; calling what is returned waits for what comes back.  `how` is as in `ask`."""
+        ...
+
+
+def begin(
+    engine: Engine,
+    policy: Policy,
+    template: Template,
+    problems: Sequence[Problem],
+    *,
+    on_tokens: Callable[[int], None] | None = None,
+    **how: Any,
+) -> Callable[[], Asked]:
+    """The same as `ask` in two halves: here, or with an ordinary engine when the answer is called for, it happens."""
+    if isinstance(engine, AsksElsewhere):
+        return engine.begin(template, problems, on_tokens, **how)
+    return partial(ask, engine, policy, template, problems, on_tokens=on_tokens, **how)
 
 
 def encode(problems: Sequence[Problem], template: Template, policy: Policy) -> list[Prompt]:
@@ -67,6 +95,10 @@ def ask(
     Problems whose prompt fills the context are dropped and named, never cut.  Raises ValueError when none is left,
     unless `may_drop_all`.
     """
+    if isinstance(engine, AsksElsewhere):
+        own = {"samples": samples, "sampling": sampling, "rewards": rewards, "address": address, "step": step}
+        how = own | {"overlong": overlong, "may_drop_all": may_drop_all}
+        return engine.begin(template, problems, on_tokens, **how)()
     prompts = encode(problems, template, policy)
     fitting = [prompt for prompt in prompts if len(prompt.token_ids) < policy.max_context]
     dropped = tuple(prompt.problem.id for prompt in prompts if len(prompt.token_ids) >= policy.max_context)

@@ -12,7 +12,8 @@ import json
 import logging
 import math
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,8 +22,10 @@ import torch
 
 from r1zero.analysis.metrics import LengthReference, length_reference, reward_metrics, rollout_metrics
 from r1zero.config import TrainConfig, to_dict
-from r1zero.engines import build_engine
-from r1zero.evaluation.ask import Asked, ask
+from r1zero.engines import Engine, build_engine
+from r1zero.engines.measures import engine_metrics
+from r1zero.engines.weights import publish
+from r1zero.evaluation.ask import Asked, AsksElsewhere, begin
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
 from r1zero.objectives import build_objective
@@ -50,6 +53,7 @@ from r1zero.training.replay import (
     shared_out,
 )
 from r1zero.training.run import Run, StopRequest, check_directory, default_directory, locked, logged, provenance
+from r1zero.training.staleness import StaleError, check_staleness, corrected, staleness, stamped
 
 log = logging.getLogger("r1zero")
 
@@ -64,6 +68,14 @@ class Progress(Protocol):
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what was saved."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Problems that are being asked."""
+
+    answers: Callable[[], Asked]
+    before: Choices  # what was known when they were chosen: a run that is continued before they are learned asks again
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> Run:
@@ -82,11 +94,11 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Run:
 class Trainer:
     """The parts of one run, and the loop over them."""
 
-    def __init__(self, config: TrainConfig, run_dir: Path, progress: Progress | None):
+    def __init__(self, config: TrainConfig, run_dir: Path, progress: Progress | None, engine: Engine | None = None):
         self.config, self.dir, self.progress = config, run_dir, progress
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
-        self.objective = build_objective(config.objective)
+        self.objective = corrected(build_objective(config.objective), config)
         self.objective.check_group(config.responses_per_problem)
         check_replay(config, self.objective)
         self.shadows = {name: shadow_row(name) for name in config.objective.shadow}
@@ -100,7 +112,7 @@ class Trainer:
             max_pixels=config.model.max_pixels,
             pictures=Path(config.task.kept_images),
         )
-        self.engine = build_engine(config.engine, self.policy)
+        self.engine = engine or build_engine(config.engine, self.policy)
         self.learner = Learner(
             self.policy,
             config.learner,
@@ -114,6 +126,7 @@ class Trainer:
         self.reference: LengthReference | None = None  # lengths by outcome of the initial policy
         self.choices = Choices()  # what is known of the problems
         self.memories: tuple[Memory, ...] = ()  # groups that can be replayed
+        self.ahead: dict[int, Begun] = {}  # what later steps will learn from, where the engine works meanwhile
         self.steps_done = -1  # 0 once the initial policy is evaluated
 
     def open(self) -> None:
@@ -139,6 +152,7 @@ class Trainer:
         """Evaluate the initial policy, then step until done or asked to stop."""
         config = self.config
         try:
+            publish(self.engine, self.policy, self.learner.updates_done)
             if self.steps_done < 0:
                 append_metrics(self.dir, {"step": 0} | self._evaluate(0))
                 self._checkpoint(0)
@@ -159,6 +173,8 @@ class Trainer:
             save_policy(self.policy, self.dir / "model")
         except NonFiniteError as error:
             raise TrainingError(self._keep_offender(error)) from error
+        except StaleError as error:
+            raise TrainingError(f"step {self.steps_done + 1}: {error}") from error
         except OSError as error:
             remedy = f"what is in {self.dir} is whole: make room and run the same command to continue"
             raise TrainingError(f"cannot write to {self.dir} ({error.strerror or error}); {remedy}") from error
@@ -169,14 +185,20 @@ class Trainer:
         config, started = self.config, time.perf_counter()
         gathered = gather(partial(self._ask, step), config.problems_per_step, config.groups, step=step)
         asked, rollouts_PG = gathered.asked, gathered.learned_PG
+        self._ask_ahead(step)
         count = num_replayed(len(rollouts_PG), config.replay.share)
         draws = draw(self.memories, step, count, config.replay, (config.seed, "replay", step))
+        behind = staleness(asked.rollouts, self.learner.updates_done, config.learner.updates_per_rollout)
+        stale = check_staleness(behind, config.max_staleness)
         groups, updated, learner_seconds, learner_tokens = self._learn(rollouts_PG, draws, step)
+        publish(self.engine, self.policy, self.learner.updates_done)
         rollouts = with_advantages(rollouts_PG, groups) + gathered.set_aside
         if self.reference is None:
             self.reference = length_reference(rollouts)
         self._store("train", step, rollouts)
-        metrics = rollout_metrics(rollouts, config.responses_per_problem, self.reference) | updated | gathered.metrics
+        metrics = (
+            rollout_metrics(rollouts, config.responses_per_problem, self.reference) | updated | gathered.metrics | stale
+        )
         max_tokens = config.sampling.max_tokens
         metrics |= reward_metrics(rollouts, config.reward, overlong=self.objective.overlong, max_tokens=max_tokens)
         metrics |= choice_metrics(self.choices, asked.rollouts_PG, config.choice)
@@ -186,22 +208,39 @@ class Trainer:
             self.memories = remember(self.memories, groups, step, config.replay)
         metrics["data/prompts_dropped"] = len(asked.dropped)
         sampled = sum(rollout.response.num_tokens for rollout in rollouts)
-        return metrics | {
-            "speed/rollout_tokens_per_s": sampled / asked.sampling_seconds,
-            "speed/learner_tokens_per_s": learner_tokens / learner_seconds,
-            "speed/rollout_s": asked.sampling_seconds,
-            "speed/grade_s": asked.grading_seconds,
-            "speed/learn_s": learner_seconds,
-            "speed/step_s": time.perf_counter() - started,
-        }
+        return (
+            metrics
+            | engine_metrics(self.engine)
+            | {
+                "speed/rollout_tokens_per_s": sampled / asked.sampling_seconds,
+                "speed/learner_tokens_per_s": learner_tokens / learner_seconds,
+                "speed/rollout_s": asked.sampling_seconds,
+                "speed/grade_s": asked.grading_seconds,
+                "speed/learn_s": learner_seconds,
+                "speed/step_s": time.perf_counter() - started,
+            }
+        )
 
     def _ask(self, step: int, round_: int, count: int) -> Asked:
-        """Choose `count` problems, sample responses and grade them; a step has more than one round where it refills."""
-        config = self.config
+        """What comes back of `count` problems; a step has more than one round where it refills."""
+        begun = self.ahead.pop(step, None) if round_ == 0 else None
+        asked = (begun or self._begin(step, round_, count)).answers()
+        if asked.dropped:
+            log.warning(
+                "step %d: dropped %d prompts longer than the context, first %s",
+                step,
+                len(asked.dropped),
+                asked.dropped[0],
+            )
+        return replace(asked, rollouts_PG=stamped(asked.rollouts_PG, self.learner.updates_done))
+
+    def _begin(self, step: int, round_: int, count: int) -> Begun:
+        """Choose `count` problems, and have responses sampled and graded."""
+        config, before = self.config, self.choices
         problems, self.choices = choose(
             self.task, self.choices, config.choice, count, (config.seed, "choice", step, round_)
         )
-        asked = ask(
+        answers = begin(
             self.engine,
             self.policy,
             self.template,
@@ -215,14 +254,14 @@ class Trainer:
             step=step,
             on_tokens=self.progress.tokens if self.progress else None,
         )
-        if asked.dropped:
-            log.warning(
-                "step %d: dropped %d prompts longer than the context, first %s",
-                step,
-                len(asked.dropped),
-                asked.dropped[0],
-            )
-        return asked
+        return Begun(answers, before)
+
+    def _ask_ahead(self, step: int) -> None:
+        """Before step `step` is learned, later ones are asked, as far as their weights may then be stale."""
+        if isinstance(self.engine, AsksElsewhere):
+            for later in range(step + 1, min(step + self.config.max_staleness, self.config.steps) + 1):
+                if later not in self.ahead:
+                    self.ahead[later] = self._begin(later, 0, self.config.problems_per_step)
 
     def _learn(
         self, rollouts_PG: list[list[Rollout]], draws: list[Draw], step: int
@@ -295,7 +334,7 @@ class Trainer:
         state = {
             "reference": self.reference.to_dict() if self.reference else None,
             "entropy": dataclasses.asdict(self.entropy),
-            "choices": self.choices.to_dict(),
+            "choices": next(iter(self.ahead.values())).before.to_dict() if self.ahead else self.choices.to_dict(),
         }
         if step not in checkpoint_steps(self.dir):
             keep = self.config.checkpoint.keep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import importlib.metadata
 import logging
@@ -20,12 +21,13 @@ from typing import Any
 
 import torch
 
-from r1zero.config import TrainConfig, to_dict
+from r1zero.config import ClusterConfig, TrainConfig, to_dict
 from r1zero.store import read_config, read_metrics
 
 log = logging.getLogger("r1zero")
 
-MAY_CHANGE = {"steps", "run.dir", "checkpoint.every", "checkpoint.keep"}  # between the parts of one run
+PLACES = {f"cluster.{field.name}" for field in dataclasses.fields(ClusterConfig)} - {"cluster.asynchronous"}
+MAY_CHANGE = {"steps", "run.dir", "checkpoint.every", "checkpoint.keep", *PLACES}  # between the parts of one run
 PACKAGES = ("r1zero", "torch", "transformers", "tokenizers", "safetensors", "numpy", "polars")
 
 
