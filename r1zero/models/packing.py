@@ -99,6 +99,8 @@ def causal_attention(
     """[R, H, T, D] attention over each sequence's own past, with grouped heads, sliding window and soft cap."""
     if query.device.type == "cpu":  # torch's bfloat16 kernel is slower there on short sequences
         query, key, value = query.float(), key.float(), value.float()
+    else:  # under autocast the rotary embedding, in float32, has widened queries and keys but not values
+        query, key = query.to(value.dtype), key.to(value.dtype)
     length = query.shape[-2]
     grouped = query.shape[1] != key.shape[1]
     mask = None

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, L
 
 from r1zero.models import attention
 from r1zero.models.logprobs import Head, token_logprobs
-from r1zero.models.packing import Tree, pack
+from r1zero.models.packing import Tree, causal_attention, pack
 
 SHAPE = dict(  # noqa: C408
     vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -69,6 +69,14 @@ def test_a_prompt_is_computed_once_for_its_group():
     packed = pack(TREES)
     assert len(packed.input_ids_N) == 3 + 2 + 6 + 1 + 1 + 4
     assert packed.position_ids_N.tolist()[:4] == [0, 1, 2, 0]
+
+
+def test_attention_off_the_cpu_takes_what_autocast_leaves_it():
+    """Under bfloat16 autocast the rotary embedding hands on queries and keys in float32, which torch would refuse."""
+    query, key = (torch.empty(2, heads, 5, 8, device="meta") for heads in (4, 2))
+    value = torch.empty(2, 2, 5, 8, device="meta", dtype=torch.bfloat16)
+    attended = causal_attention(query, key, value, scale=0.3)
+    assert (attended.shape, attended.dtype) == (query.shape, torch.bfloat16)
 
 
 def test_padded_puts_each_value_at_its_row_and_column():
