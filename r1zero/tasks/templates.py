@@ -115,6 +115,13 @@ _TINYZERO = (
 _OAT_ZERO = "{% if input is defined %}{{ input }}{% else %}" + _TINYZERO + "{% endif %}"
 _OAT_ZERO_STOP = ("</s>", "<|im_end|>", "<|endoftext|>", "\nUser:")  # its training/zero_math.py, dropped as vLLM does
 
+# hkust-nlp/simpleRL-reason v1: the prompts of its data, for models that know Qwen's markup and for those that do not
+_SIMPLERL_QWEN = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{{ text }}\n"
+    "Please reason step by step, and put your final answer within \\boxed{}.<|im_end|>\n<|im_start|>assistant\n"
+)
+_SIMPLERL_ABEL = "Question:\n{{ text }}\nAnswer:\nLet's think step by step.\n"
+
 # what tiny-visual's corpus is written in; pictures come first
 _VISUAL = "User: {{ text }}\nAssistant:"
 
@@ -126,6 +133,8 @@ TEMPLATES: dict[str, Template] = {
         Template("r1", _R1, stop=("</answer>",), keep_stop=True, answer_format="r1"),
         Template("qwen_math", _QWEN_MATH, answer_format="boxed"),
         Template("none", "{{ text }}", answer_format="boxed"),
+        Template("simplerl_qwen", _SIMPLERL_QWEN, answer_format="boxed"),
+        Template("simplerl_abel", _SIMPLERL_ABEL, answer_format="boxed"),
         Template("tinyzero", _TINYZERO, answer_format="answer_tag"),
         Template("oat_zero", _OAT_ZERO, stop=_OAT_ZERO_STOP, keep_stop=False, answer_format="answer_tag"),
         *(Template(name, source, answer_format=rule) for name, (source, rule) in VISUAL_SOURCES.items()),

@@ -33,6 +33,17 @@ def test_qwen_math_is_chat_markup_that_asks_for_a_box():
     )
 
 
+def test_simplerl_asks_models_that_know_the_markup_and_models_that_do_not():
+    assert TEMPLATES["simplerl_qwen"].render(PROBLEM) == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+        "Using the numbers 25, 4, 7, make 93.\nPlease reason step by step, and put your final answer within \\boxed{}."
+        "<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert TEMPLATES["simplerl_abel"].render(PROBLEM) == (
+        "Question:\nUsing the numbers 25, 4, 7, make 93.\nAnswer:\nLet's think step by step.\n"
+    )
+
+
 def test_none_is_the_question_alone():
     assert TEMPLATES["none"].render(PROBLEM) == PROBLEM.text
 
