@@ -31,6 +31,7 @@ from r1zero.config.training import (
     ObjectiveConfig,
     ReplayConfig,
     RunConfig,
+    ShardingConfig,
     TrainConfig,
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "RunConfig",
     "SFTConfig",
     "SamplingConfig",
+    "ShardingConfig",
     "TaskConfig",
     "TemplateConfig",
     "TextDataConfig",

@@ -181,6 +181,18 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class ShardingConfig:
+    weights: Literal["full", "none"] = knob(
+        "full",
+        "several ranks: divide weights, gradients and optimizer state among them (FSDP2), or hold them whole on every "
+        "rank; with one rank it means nothing",
+    )
+    offload: bool = knob(
+        False, "several ranks on GPUs: keep what is divided in CPU memory between uses: less GPU memory, more time"
+    )
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """`r1zero train`: reinforcement learning with rule-checked rewards."""
 
@@ -202,6 +214,7 @@ class TrainConfig:
     learner: LearnerConfig = knob(LearnerConfig, "how it is maximised")
     evaluation: EvaluationConfig = knob(EvaluationConfig, "how progress is measured")
     checkpoint: CheckpointConfig = knob(CheckpointConfig, "what survives a crash")
+    sharding: ShardingConfig = knob(ShardingConfig, "how several ranks hold one model")
     cluster: ClusterConfig = knob(ClusterConfig, "where it is done")
     verb: typing.ClassVar[str] = "train"
 

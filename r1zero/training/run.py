@@ -21,12 +21,16 @@ from typing import Any
 
 import torch
 
-from r1zero.config import ClusterConfig, TrainConfig, to_dict
+from r1zero.config import ClusterConfig, ShardingConfig, TrainConfig, to_dict
 from r1zero.store import read_config, read_metrics
 
 log = logging.getLogger("r1zero")
 
-PLACES = {f"cluster.{field.name}" for field in dataclasses.fields(ClusterConfig)} - {"cluster.asynchronous"}
+PLACES = {
+    f"{section}.{field.name}"
+    for section, kind in (("cluster", ClusterConfig), ("sharding", ShardingConfig))
+    for field in dataclasses.fields(kind)
+} - {"cluster.asynchronous"}
 MAY_CHANGE = {"steps", "run.dir", "checkpoint.every", "checkpoint.keep", *PLACES}  # between the parts of one run
 PACKAGES = ("r1zero", "torch", "transformers", "tokenizers", "safetensors", "numpy", "polars")
 
