@@ -80,8 +80,8 @@ class EngineConfig:
     name: Literal["auto", "fast", "huggingface", "vllm", "vllm_server"] = knob(
         "auto",
         "who samples: `fast` (in process, with the learner's own weights), `huggingface` (transformers' `generate`), "
-        "`vllm` (on this machine), `vllm_server` (over HTTP), or `auto`: vllm where it is installed and a GPU is there, "
-        "else fast where the architecture allows it, else huggingface",
+        "`vllm` (on this machine), `vllm_server` (over HTTP), or `auto`: vllm where it is installed and a GPU is "
+        "there, else fast where it can compute the model, else huggingface",
     )
     max_concurrent: int = knob(128, "sequences sampled at once; the memory of the key-value cache grows with it")
     tensor_parallel: int = knob(1, "vllm: GPUs that share one copy of the model; more when it does not fit one")

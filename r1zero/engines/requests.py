@@ -50,12 +50,19 @@ def make_requests(
 
 
 def make_response(
-    policy: Policy, token_ids: Sequence[int], logprobs: Sequence[float], stopped_by: StopStrings | None
+    policy: Policy,
+    token_ids: Sequence[int],
+    logprobs: Sequence[float],
+    stopped_by: StopStrings | None,
+    version: int | None = None,
 ) -> Response:
-    """The record of sampled tokens; `stopped_by` are the stop strings of which the last token completed one."""
+    """The record of sampled tokens; `stopped_by` are the stop strings of which the last token completed one.
+
+    `version` is the number of updates behind the weights, of an engine that has a copy of them.
+    """
     ended = token_ids[-1] in policy.end_ids
     text = decode(policy.tokenizer, token_ids[:-1] if ended else token_ids)
     if stopped_by is not None:
         text = cut(text, stopped_by.strings, keep=stopped_by.keep)
     reason: FinishReason = "stop" if ended or stopped_by is not None else "length"
-    return Response(text, tuple(token_ids), tuple(logprobs), reason)
+    return Response(text, tuple(token_ids), tuple(logprobs), reason, version)

@@ -1,0 +1,231 @@
+"""The `vllm` engine: vLLM on this machine, in processes of its own beside the learner.
+
+Weights reach it through memory (r1zero.engines.weight_file) and are put into the running model.  A response's
+randomness is a seed made of (address, problem, sample), so the same weights give the same response after a restart, up
+to rounding: its numbers are vLLM's, not those of `fast`.  When its processes die, they are started again with the same
+weights, and what was being sampled is sampled again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import logging
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from r1zero.config import EngineConfig, SamplingConfig
+from r1zero.engines.requests import Request, make_requests, make_response
+from r1zero.engines.stopping import StopStrings, stop_strings
+from r1zero.engines.vllm_settings import (
+    check_settings,
+    engine_arguments,
+    engine_dtype,
+    environment,
+    request_settings,
+    write_model,
+    written_banned,
+)
+from r1zero.engines.weight_file import WeightFile
+from r1zero.engines.weights import named_weights
+from r1zero.models.load import Policy
+from r1zero.records import Prompt, Response
+
+log = logging.getLogger("r1zero")
+
+MISSING = (
+    "engine.name={name}: vLLM is not installed; pip install vllm (on a GPU machine), or see `make test-vllm` for the "
+    "build that runs without a GPU, or use engine.name fast"
+)
+
+
+class EngineError(RuntimeError):
+    """An engine's processes died more often than they may."""
+
+
+class VLLMEngine:
+    """Samples with a copy of the policy's weights, which `load_weights` replaces."""
+
+    def __init__(self, config: EngineConfig, policy: Policy) -> None:
+        if importlib.util.find_spec("vllm") is None:
+            raise ValueError(MISSING.format(name=config.name))
+        check_settings(config, policy)
+        self.config, self.policy = config, policy
+        self.version = 0
+        self.restarts = 0  # since `metrics` was last asked
+        self.update_seconds = 0.0
+        self.asleep = False
+        self._deaths = 0
+        self._ids = itertools.count()
+        self._weights = WeightFile()
+        self._weights.write(named_weights(policy), engine_dtype(config, policy))
+        self._llm: Any = None
+        self._finalizer: Callable[[], object] = lambda: None  # ends what runs
+        self._start()
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        samples: int,
+        sampling: SamplingConfig,
+        address: tuple[int | str, ...],
+        stop: Sequence[str] = (),
+        keep_stop: bool = True,
+        banned: Sequence[Sequence[int]] = (),
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> list[list[Response]]:
+        """`samples` responses to each prompt; see `Engine.generate`."""
+        requests = make_requests(self.policy, prompts, samples, sampling, address)
+        refuse_pictures(prompts, self.config)
+        stops = stop_strings(stop, self.policy, (), keep=keep_stop)
+        bans = written_banned(banned, self.policy)
+        finished: dict[int, Response] = {}
+        self.wake()
+        while len(finished) < len(requests):
+            waiting = {i: request for i, request in enumerate(requests) if i not in finished}
+            try:
+                self._sample(waiting, sampling, stops, bans, finished, on_tokens)
+            except _dead_error() as error:
+                self._again(error)
+        if self.config.sleep:
+            self.sleep()
+        self._deaths = 0
+        responses = [finished[i] for i in range(len(requests))]
+        return [responses[at : at + samples] for at in range(0, len(responses), samples)]
+
+    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Sample with these from now on: at once, or on waking."""
+        started = time.perf_counter()
+        self._weights.write(named_tensors, engine_dtype(self.config, self.policy))
+        self.version = version
+        if not self.asleep:
+            try:
+                self._receive()
+            except _dead_error() as error:
+                self._again(error)
+        self.update_seconds += time.perf_counter() - started
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back: weights and key-value cache.  Without a GPU nothing but a flag changes."""
+        if not self.asleep and self.policy.device.type == "cuda":
+            self._llm.sleep(level=2)  # the weights are in the file, and need no second copy
+        self.asleep = True
+
+    def wake(self) -> None:
+        """Be ready to sample, with the newest weights."""
+        if not self.asleep:
+            return
+        self.asleep = False
+        if self.policy.device.type == "cuda":
+            self._llm.wake_up(tags=["weights"])
+            self._receive()
+            self._llm.wake_up(tags=["kv_cache"])
+        else:
+            self._receive()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._finalizer()
+        self._llm = None
+        self._weights.close()
+
+    def metrics(self) -> dict[str, float]:
+        """engine/...: what happened since this was last asked."""
+        measured = {"engine/restarts": float(self.restarts), "engine/update_s": self.update_seconds}
+        self.restarts, self.update_seconds = 0, 0.0
+        return measured
+
+    def _start(self) -> None:
+        """Build vLLM and give it the newest weights."""
+        with tempfile.TemporaryDirectory() as directory, environment(self.config, self.policy):
+            write_model(self.policy, Path(directory))
+            from vllm import LLM
+
+            self._llm = LLM(**engine_arguments(self.config, self.policy, Path(directory)), disable_log_stats=True)
+        self._finalizer = weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
+        self._receive()
+
+    def _again(self, error: BaseException) -> None:
+        """Start anew after the processes died.  Raises EngineError when that has happened too often."""
+        self._deaths += 1
+        self.restarts += 1
+        if self._deaths > self.config.max_restarts:
+            raise EngineError(
+                f"vLLM's processes died {self._deaths} times in a row; look above for what they said, and lower "
+                "engine.gpu_memory or engine.max_concurrent when memory ran out"
+            ) from error
+        log.warning("vLLM's processes died; starting them again with the weights of update %d", self.version)
+        self._finalizer()
+        self._start()
+
+    def _receive(self) -> None:
+        """Put the weights of the file into the running model; what was computed with the old ones is forgotten."""
+        self._llm.collective_rpc("load_weight_file", args=(self._weights.path,))
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("vLLM still samples while its weights are replaced")
+        self._llm.llm_engine.set_weight_version(str(self.version))
+
+    def _sample(
+        self,
+        waiting: dict[int, Request],
+        sampling: SamplingConfig,
+        stops: StopStrings,
+        bans: str,
+        finished: dict[int, Response],
+        on_tokens: Callable[[int], None] | None,
+    ) -> None:
+        """Sample the waiting requests; each is in `finished` as soon as it is."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        engine = self._llm.llm_engine
+        places: dict[str, int] = {}
+        try:
+            for i, request in waiting.items():
+                name = str(next(self._ids))
+                settings = request_settings(self.policy, request, sampling, stops.strings)
+                parameters = SamplingParams(
+                    **settings,
+                    flat_logprobs=True,
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                    extra_args={"banned": bans} if bans else None,
+                )
+                engine.add_request(name, {"prompt_token_ids": list(request.prompt.token_ids)}, parameters)
+                places[name] = i
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if output.finished:
+                        response = self._response(output.outputs[0], stops)
+                        finished[places.pop(output.request_id)] = response
+                        if on_tokens is not None:
+                            on_tokens(response.num_tokens)
+        except KeyboardInterrupt:
+            engine.abort_request(list(places))
+            raise
+
+    def _response(self, answer: Any, stops: StopStrings) -> Response:
+        versions = {span.version for span in answer.weight_versions}
+        assert versions == {str(self.version)}, f"sampled by weights {versions}, not {self.version}"
+        stopped = isinstance(answer.stop_reason, str)
+        return make_response(
+            self.policy, answer.token_ids, answer.logprobs.logprobs, stops if stopped else None, self.version
+        )
+
+
+def refuse_pictures(prompts: Sequence[Prompt], config: EngineConfig) -> None:
+    """Raises ValueError for prompts with pictures."""
+    if any(prompt.images for prompt in prompts):
+        raise ValueError(f"engine.name={config.name} does not show pictures: use engine.name fast or huggingface")
+
+
+def _dead_error() -> type[Exception]:
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    return EngineDeadError

@@ -1,0 +1,199 @@
+"""The `vllm_server` engine: vLLM behind HTTP, started here or already running at `engine.url`.
+
+Weights are sent over the connection, in the safetensors format, into the running server; every request says which
+weights it wants to be answered by (r1zero.engines.vllm_endpoint).  A server that dies or was started anew gets the
+weights again, and what it had not answered is asked again, with the same seeds.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+from torch import Tensor
+
+from r1zero.config import EngineConfig, SamplingConfig
+from r1zero.engines.requests import Request, make_requests, make_response
+from r1zero.engines.stopping import StopStrings, stop_strings
+from r1zero.engines.vllm import MISSING, EngineError, refuse_pictures
+from r1zero.engines.vllm_client import Client, NotAnsweredError
+from r1zero.engines.vllm_process import ServerProcess
+from r1zero.engines.vllm_serve import HEADER, NAME, PATH
+from r1zero.engines.vllm_settings import check_settings, engine_dtype, request_settings, written_banned
+from r1zero.engines.weight_file import WeightFile
+from r1zero.engines.weights import named_weights
+from r1zero.models.load import Policy
+from r1zero.records import Prompt, Response
+
+log = logging.getLogger("r1zero")
+PATIENCE = 0.5  # seconds between two looks at a server that does not answer yet
+
+
+class VLLMServerEngine:
+    """Samples with a server's copy of the policy's weights, which `load_weights` replaces."""
+
+    def __init__(self, config: EngineConfig, policy: Policy) -> None:
+        if config.url is None and importlib.util.find_spec("vllm") is None:
+            raise ValueError(MISSING.format(name=config.name))
+        check_settings(config, policy, own_gpus=config.url is None)
+        self.config, self.policy = config, policy
+        self.version = 0
+        self.restarts = 0  # since `metrics` was last asked
+        self.update_seconds = 0.0
+        self._deaths = 0
+        self._weights = WeightFile()
+        self._weights.write(named_weights(policy), engine_dtype(config, policy))
+        self._server = ServerProcess(config, policy) if config.url is None else None
+        self._client = self._reach()
+
+    @property
+    def url(self) -> str:
+        return self._server.url if self._server else str(self.config.url)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        samples: int,
+        sampling: SamplingConfig,
+        address: tuple[int | str, ...],
+        stop: Sequence[str] = (),
+        keep_stop: bool = True,
+        banned: Sequence[Sequence[int]] = (),
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> list[list[Response]]:
+        """`samples` responses to each prompt; see `Engine.generate`."""
+        requests = make_requests(self.policy, prompts, samples, sampling, address)
+        refuse_pictures(prompts, self.config)
+        stops = stop_strings(stop, self.policy, (), keep=keep_stop)
+        bans = written_banned(banned, self.policy)
+        finished: dict[int, Response] = {}
+        while len(finished) < len(requests):
+            waiting = {i: request for i, request in enumerate(requests) if i not in finished}
+            try:
+                self._sample(waiting, sampling, stops, bans, finished, on_tokens)
+            except NotAnsweredError as error:
+                self._again(error)
+        self._deaths = 0
+        responses = [finished[i] for i in range(len(requests))]
+        return [responses[at : at + samples] for at in range(0, len(responses), samples)]
+
+    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Sample with these from now on."""
+        started = time.perf_counter()
+        self._weights.write(named_tensors, engine_dtype(self.config, self.policy))
+        self.version = version
+        try:
+            self._send(self._client)
+        except NotAnsweredError as error:
+            self._again(error)
+        self.update_seconds += time.perf_counter() - started
+
+    def sleep(self) -> None:
+        """Nothing: a server has GPUs of its own."""
+
+    def wake(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """End the server, where it was started here."""
+        if self._server is not None:
+            self._server.end()
+        self._weights.close()
+
+    def metrics(self) -> dict[str, float]:
+        """engine/...: what happened since this was last asked."""
+        measured = {"engine/restarts": float(self.restarts), "engine/update_s": self.update_seconds}
+        self.restarts, self.update_seconds = 0, 0.0
+        return measured
+
+    def _reach(self) -> Client:
+        """Wait for the server, see that it fits, and give it the newest weights."""
+        if self._server is not None and not self._server.runs:
+            self._server.start()
+        key = self._server.key if self._server else os.environ.get("VLLM_API_KEY", "")
+        client = Client(self.url, key, self.config.timeout_s)
+        deadline = time.monotonic() + self.config.timeout_s
+        while True:
+            try:
+                self._check(client.ask("GET", PATH))
+                self._send(client)
+                return client
+            except NotAnsweredError as error:
+                if self._server is not None and not self._server.runs:
+                    raise EngineError(f"vLLM's server ended while it started:\n{self._server.last_words()}") from error
+                if time.monotonic() > deadline or (self._server is None and self._deaths == 0):
+                    raise EngineError(
+                        f"no server answers at {self.url} ({error}); start one with "
+                        "python -m r1zero.engines.vllm_serve MODEL, or leave engine.url out"
+                    ) from error
+                time.sleep(PATIENCE)
+
+    def _check(self, theirs: dict[str, Any]) -> None:
+        """Raises ValueError where the server serves another model, or comes from another release."""
+        text = self.policy.model.config.get_text_config()
+        ours = {
+            "r1zero": importlib.metadata.version("r1zero"),
+            "vocab_size": self.policy.vocab_size,
+            "layers": text.num_hidden_layers,
+            "width": text.hidden_size,
+            "max_context": self.policy.max_context,
+        }
+        for name, value in ours.items():
+            if theirs.get(name) != value:
+                raise ValueError(
+                    f"the server at {self.url} has {name} {theirs.get(name)} and the learner {value}: start it again "
+                    "with the learner's model and the same release of r1zero"
+                )
+
+    def _again(self, error: BaseException) -> None:
+        """Reach the server anew.  Raises EngineError when that was needed too often."""
+        self._deaths += 1
+        self.restarts += 1
+        if self._deaths > self.config.max_restarts:
+            raise EngineError(f"the server at {self.url} failed {self._deaths} times in a row: {error}") from error
+        log.warning("the server at %s failed (%s); weights of update %d are sent again", self.url, error, self.version)
+        self._client = self._reach()
+
+    def _send(self, client: Client) -> None:
+        """Send the weights, unless the server has them."""
+        if client.ask("GET", PATH)["weights"] != self.version:
+            client.send(f"{PATH}?version={self.version}", self._weights.pieces(), self._weights.size)
+
+    def _sample(
+        self,
+        waiting: dict[int, Request],
+        sampling: SamplingConfig,
+        stops: StopStrings,
+        bans: str,
+        finished: dict[int, Response],
+        on_tokens: Callable[[int], None] | None,
+    ) -> None:
+        """Ask for the waiting responses, as many at once as the server samples; each is kept as soon as it is there."""
+        with ThreadPoolExecutor(min(len(waiting), self.config.max_concurrent)) as pool:
+            asked = {pool.submit(self._ask, request, sampling, stops, bans): i for i, request in waiting.items()}
+            try:
+                for answer in as_completed(asked):
+                    response = finished[asked[answer]] = answer.result()
+                    if on_tokens is not None:
+                        on_tokens(response.num_tokens)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, request: Request, sampling: SamplingConfig, stops: StopStrings, bans: str) -> Response:
+        """One response, from the server's OpenAI-compatible endpoint."""
+        settings = request_settings(self.policy, request, sampling, stops.strings)
+        content = settings | {"model": NAME, "prompt": list(request.prompt.token_ids), "return_token_ids": True}
+        if bans:
+            content["vllm_xargs"] = {"banned": bans}
+        answer = self._client.ask("POST", "/v1/completions", content, {HEADER: str(self.version)})
+        [choice] = answer["choices"]
+        stopped = stops if isinstance(choice["stop_reason"], str) else None
+        logprobs = choice["logprobs"]["token_logprobs"]
+        return make_response(self.policy, choice["token_ids"], logprobs, stopped, self.version)
