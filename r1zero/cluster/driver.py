@@ -1,0 +1,181 @@
+"""The process of the command: reserves, starts workers and learner, shows progress, and starts a dead learner again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from r1zero.cluster.connection import bundle, check_room, check_versions, connected, versions
+from r1zero.cluster.learner import Job, LearnerActor
+from r1zero.cluster.worker import Setup, Worker
+from r1zero.cluster.workers import ClusterError, cause, shown
+from r1zero.config import ClusterConfig, TrainConfig
+from r1zero.training.loop import Progress
+from r1zero.training.run import Run, StopRequest, check_directory, default_directory
+
+log = logging.getLogger("r1zero")
+
+LOOK_EVERY = 0.3  # seconds between looks at the learner
+HALF = 0.5  # of what is reserved, for each of a learner and a worker that take turns
+
+
+def train_on_ray(config: TrainConfig, progress: Progress | None = None) -> Run:
+    """One training run on a Ray cluster; see `r1zero.training.train`.
+
+    A worker that dies is started again by Ray while others take its tasks.  A learner that dies is started again here,
+    from its last checkpoint.  Raises ValueError for what the user can mend before anything is computed.
+    """
+    run_dir = (Path(config.run.dir) if config.run.dir else default_directory(config)).resolve()
+    check_directory(run_dir, config)
+    threads = max(1, int(config.cluster.learner_cpus))
+    job = Job(config, str(run_dir), str(Path.cwd()), tuple(sys.argv), threads)
+    with connected(config.cluster), StopRequest() as stop:
+        check_room(config.cluster)
+        with (
+            reserved_learner(config.cluster) as place,
+            started_workers(setup_of(config), config.cluster, place) as (workers, who),
+        ):
+            for attempt in range(config.cluster.restarts + 1):
+                life = replace(job, attempt=attempt, workers=tuple(who))
+                try:
+                    return Run(run_dir, *live(life, workers, place, progress, stop))
+                except RayActorError as error:
+                    reason = str(error).splitlines()[0]
+                    if stop.made:
+                        raise ClusterError(f"the learner died while it was to stop ({reason}); start again") from error
+                    tell(progress, f"the learner died ({reason}); another one goes on from the last checkpoint")
+    raise ClusterError(
+        f"the learner died {config.cluster.restarts + 1} times: look for why (memory, most often), or allow more "
+        f"cluster.restarts; the same command continues {run_dir}"
+    )
+
+
+def setup_of(config: TrainConfig) -> Setup:
+    """What the workers of a training run are made of."""
+    return Setup(
+        model=config.model.path,
+        engine=config.engine,
+        device=config.learner.device,
+        threads=max(1, int(config.cluster.cpus_per_worker)),
+        folder=str(Path.cwd()),
+        max_pixels=config.model.max_pixels,
+        pictures=config.task.kept_images,
+    )
+
+
+@contextlib.contextmanager
+def reserved_learner(config: ClusterConfig) -> Iterator[PlacementGroupSchedulingStrategy]:
+    """CPUs and GPUs for the learner, held through its deaths.  Raises ValueError where they do not become free."""
+    wanted = {kind: count for kind, count in bundle(config).items() if count}
+    group = placement_group([wanted], strategy="PACK")
+    try:
+        if not group.wait(config.timeout_s):
+            listed = ", ".join(f"{count:g} {kind}s" for kind, count in wanted.items())
+            raise ValueError(
+                f"the cluster did not free {listed} for the learner in {config.timeout_s:g} s: wait for what else runs "
+                "there, or ask for less"
+            )
+        yield PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+    finally:
+        remove_placement_group(group)
+
+
+@contextlib.contextmanager
+def started_workers(
+    setup: Setup, config: ClusterConfig, place: PlacementGroupSchedulingStrategy | None = None
+) -> Iterator[tuple[list[Any], list[str]]]:
+    """The worker actors, ready and of our versions, and a line about each; ended with the block."""
+    actor = ray.remote(Worker)
+    workers = []
+    for number in range(config.workers):
+        beside = place is not None and config.colocated and number == 0
+        part = HALF if beside else 1.0
+        own = actor.options(
+            num_cpus=part * config.cpus_per_worker,
+            num_gpus=part * config.gpus_per_worker or None,
+            max_restarts=config.restarts,
+            scheduling_strategy=place if beside else "SPREAD",
+        )
+        workers.append(own.remote(setup))
+    try:
+        said = answered([worker.ready.remote() for worker in workers], config)
+        for number, who in enumerate(said):
+            check_versions(versions(), who, f"worker {number} (node {who['node'][:8]})")
+        yield workers, [f"worker {number}: {shown(who)}" for number, who in enumerate(said)]
+    finally:
+        for worker in workers:
+            ray.kill(worker)
+
+
+def answered(references: Sequence[Any], config: ClusterConfig) -> list[dict[str, str]]:
+    """What all of them say.  Raises ValueError where one stays silent, or what one of them raised."""
+    try:
+        return ray.get(list(references), timeout=config.timeout_s)
+    except GetTimeoutError:
+        raise ValueError(
+            f"the workers were not ready in {config.timeout_s:g} s: wait for what else runs on the cluster, or ask for "
+            "fewer cluster.workers"
+        ) from None
+    except RayTaskError as error:
+        raise cause(error) from error
+
+
+def live(
+    job: Job,
+    workers: Sequence[Any],
+    place: PlacementGroupSchedulingStrategy,
+    progress: Progress | None,
+    stop: StopRequest,
+) -> tuple[int, bool]:
+    """One life of the learner, watched to its end.  Raises RayActorError when it dies."""
+    cluster = job.config.cluster
+    part = HALF if cluster.colocated else 1.0
+    actor = ray.remote(concurrency_groups={"control": 1})(LearnerActor).options(
+        num_cpus=part * cluster.learner_cpus,
+        num_gpus=part * cluster.learner_gpus or None,
+        scheduling_strategy=place,
+    )
+    learner = actor.remote(job, workers)
+    try:
+        [who] = answered([learner.ready.remote()], cluster)
+        check_versions(versions(), who, "the learner")
+        running, told = learner.run.remote(), False
+        while True:
+            done, _ = ray.wait([running], timeout=LOOK_EVERY)
+            pass_on(ray.get(learner.news.remote()), progress)
+            if done:
+                return ray.get(running)
+            if stop.made and not told:
+                told = True
+                learner.stop.remote()
+    except RayTaskError as error:
+        raise cause(error) from error
+    finally:
+        ray.kill(learner)
+
+
+def pass_on(news: Any, progress: Progress | None) -> None:
+    if progress is None:
+        return
+    for message in news.notes:
+        progress.note(message)
+    for step, metrics in news.steps:
+        progress.step(step, metrics)
+    if news.num_tokens:
+        progress.tokens(news.num_tokens)
+
+
+def tell(progress: Progress | None, message: str) -> None:
+    log.info(message)
+    if progress is not None:
+        progress.note(message)
