@@ -18,6 +18,7 @@ from r1zero.cli import (
     label,
     pretrain,
     probe,
+    ranks,
     report,
     sft,
     study,
@@ -63,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # the edge of the program: whatever it is, one line and a code
         if os.environ.get("R1ZERO_TRACEBACK"):
             raise
-        complain(describe(error))
+        if not (ranks.is_rank() and ranks.tell_launcher(describe(error))):
+            complain(describe(error))
         return WRONG_USAGE if isinstance(error, ValueError) else FAILED
 
 

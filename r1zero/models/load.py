@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -137,11 +138,19 @@ def weights_digest(model: PreTrainedModel, samples: int = 256) -> str:
     return digest.hexdigest()
 
 
-def save_policy(policy: Policy, directory: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens (or ...ImageTextToText)."""
+def save_policy(
+    policy: Policy,
+    directory: Path,
+    dtype: torch.dtype = torch.float32,
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens (or ...ImageTextToText).
+
+    `weights` stand for the model's own where it holds only a part of them.
+    """
     state = {
         name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype)
-        for name, t in policy.model.state_dict().items()
+        for name, t in (policy.model.state_dict() if weights is None else weights).items()
     }
     policy.model.config.dtype = dtype
     policy.model.save_pretrained(directory, state_dict=state)

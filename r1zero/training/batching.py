@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from r1zero.models.packing import Tree
 
+T = TypeVar("T")
 PerToken = tuple[tuple[float, ...], ...]  # a number for each token of each response
 
 
@@ -80,7 +81,7 @@ def microbatches(groups: Sequence[Group], budget: int) -> list[list[Group]]:
     return batches
 
 
-def split_evenly(groups: Sequence[Group], parts: int) -> list[list[Group]]:
+def split_evenly(groups: Sequence[T], parts: int) -> list[list[T]]:
     """`parts` consecutive runs of groups, sizes differing by at most one: one optimizer step each."""
     bounds = [len(groups) * i // parts for i in range(parts + 1)]
     return [list(groups[a:b]) for a, b in itertools.pairwise(bounds) if b > a]

@@ -2,6 +2,7 @@
 
 checkpoints/step-000100/model/          opens with AutoModelForCausalLM.from_pretrained, float32
 checkpoints/step-000100/optimizer.pt    AdamW's moments and the number of updates
+checkpoints/step-000100/optimizer/      the same where ranks have parts of them, for any number of ranks to continue
 checkpoints/step-000100/state.json      the step, and what else the loop must remember
 checkpoints/step-000100/replay.parquet  groups that can be replayed, where the run replays any
 """
@@ -23,7 +24,10 @@ from safetensors.torch import load_file
 from r1zero.models.load import Policy, save_policy
 from r1zero.store import sync_folder
 from r1zero.training.learner import Learner
+from r1zero.training.parts import divide_learner, read_learner, write_learner
+from r1zero.training.ranks import gathered, is_first
 from r1zero.training.replay import Memory, read_memories, write_memories
+from r1zero.training.sharding import is_sharded, set_weights, whole_weights
 
 
 def save_checkpoint(
@@ -35,24 +39,35 @@ def save_checkpoint(
     keep: int,
     memories: Sequence[Memory] = (),
 ) -> Path:
-    """Write the checkpoint of `step`, then drop all but the `keep` newest; a kill leaves the older ones."""
+    """Write the checkpoint of `step`, then drop all but the `keep` newest; a kill leaves the older ones.
+
+    All ranks take part; the first one writes what is not divided.
+    """
     folder = run_dir / "checkpoints"
     final, partial = folder / f"step-{step:06d}", folder / f".step-{step:06d}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        save_policy(policy, partial / "model")
-        torch.save(learner.state_dict(), partial / "optimizer.pt")
-        (partial / "state.json").write_text(json.dumps({"step": step} | state))
-        if memories:
-            write_memories(partial / "replay.parquet", memories)
-        _sync(partial)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
-        sync_folder(folder)
-    finally:
+    if is_first():
         shutil.rmtree(partial, ignore_errors=True)
-    for old in checkpoint_steps(run_dir)[: -max(1, keep)]:
+        partial.mkdir(parents=True)
+    gathered(step)  # no rank writes before the folder is there
+    try:
+        weights = whole_weights(policy.model) if is_sharded(policy.model) else None
+        if learner.sharded:
+            state = state | {"learner": write_learner(partial / "optimizer", learner)}
+        if is_first():
+            save_policy(policy, partial / "model", weights=weights)
+            if not learner.sharded:
+                torch.save(learner.state_dict(), partial / "optimizer.pt")
+            (partial / "state.json").write_text(json.dumps({"step": step} | state))
+            if memories:
+                write_memories(partial / "replay.parquet", memories)
+            _sync(partial)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(partial, final)
+            sync_folder(folder)
+    finally:
+        if is_first():
+            shutil.rmtree(partial, ignore_errors=True)
+    for old in checkpoint_steps(run_dir)[: -max(1, keep)] if is_first() else ():
         shutil.rmtree(folder / f"step-{old:06d}")
     return final
 
@@ -67,9 +82,19 @@ def load_checkpoint(run_dir: Path, step: int, policy: Policy, learner: Learner) 
     """Put the weights and the optimizer back as they were after `step`; returns the loop's state."""
     folder = run_dir / "checkpoints" / f"step-{step:06d}"
     try:
+        state = json.loads((folder / "state.json").read_text())
         load_weights(policy, folder / "model")
-        learner.load_state_dict(torch.load(folder / "optimizer.pt", map_location=policy.device, weights_only=True))
-        return json.loads((folder / "state.json").read_text())
+        if learner.policy is not policy:
+            load_weights(learner.policy, folder / "model")
+        if not (folder / "optimizer.pt").exists():
+            read_learner(folder / "optimizer", learner, state["learner"])
+            return state
+        whole = torch.load(folder / "optimizer.pt", map_location=learner.device, weights_only=True)
+        if learner.sharded:
+            divide_learner(learner, whole)
+        else:
+            learner.load_state_dict(whole)
+        return state
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _damaged(folder, error) from error
 
@@ -88,6 +113,9 @@ def load_weights(policy: Policy, directory: Path) -> None:
     weights: dict[str, torch.Tensor] = {}
     for file in sorted(directory.glob("*.safetensors")):
         weights |= load_file(file)
+    if is_sharded(policy.model):
+        set_weights(policy.model, weights)
+        return
     missing, unexpected = policy.model.load_state_dict(weights, strict=False)
     tied = set(policy.model.all_tied_weights_keys)
     if unexpected or set(missing) - tied:

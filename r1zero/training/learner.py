@@ -11,13 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from r1zero.config import LearnerConfig
+from r1zero.config import LearnerConfig, ShardingConfig
 from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of, token_logprobs
@@ -26,9 +27,10 @@ from r1zero.models.vision import features_of
 from r1zero.models.vision_prompt import sight
 from r1zero.objectives import TokenBatch
 from r1zero.training.batching import Group, PerToken, microbatches
-from r1zero.training.ranks import merge, sum_gradients, sum_tensors, summed, total
+from r1zero.training.ranks import gathered, largest, merge, num_ranks, sum_gradients, sum_tensors, summed, total
 from r1zero.training.schedule import learning_rate
-from r1zero.training.steps import cosine, credit_shares, update_norm
+from r1zero.training.sharding import Whole, shard
+from r1zero.training.steps import cosine, credit_shares, token_means, update_norm
 
 Loss = Callable[[TokenBatch], tuple[Tensor, dict[str, Tensor]]]  # a micro-batch's share, and sums for the metrics
 
@@ -69,6 +71,8 @@ class Accumulation:
 
 
 NO_SHADOWS: Mapping[str, Loss] = {}
+WHOLE = ShardingConfig(weights="none")
+IDLE = Group("idle", (0,), responses=((0,),), advantages=(0.0,))  # computed where other ranks have more to compute
 
 
 class Learner:
@@ -85,16 +89,25 @@ class Learner:
         with_reference: bool = False,
         with_values: bool = False,
         max_tokens: int | None = None,
+        sharding: ShardingConfig = WHOLE,
     ):
         self.policy, self.config, self.num_updates, self.temperature = policy, config, num_updates, temperature
         self.max_tokens = max_tokens  # the response limit, of which length shares are quarters
         self.updates_done = 0
-        self.head = head_of(policy)
+        self.device = policy.device
+        head = head_of(policy)
         self.dtype = compute_dtype(config.dtype, policy.device)
         self.reference = _frozen_copy(policy) if with_reference else None
         self.reference_moved = False
         freeze(policy, config.freeze)
-        self.value_head = _value_head(self.head) if with_values else None
+        self.value_head = _value_head(head) if with_values else None
+        self.through = Whole(policy.model, head, self.value_head)
+        self.through_reference = Whole(*self.reference) if self.reference is not None else None
+        self.sharded = sharding.weights == "full" and num_ranks() > 1
+        if self.sharded:
+            for whole in (self.through, self.through_reference):
+                if whole is not None:
+                    shard(whole, sharding, self.device, self.dtype)
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
         if self.value_head is not None:
             self.parameters += list(self.value_head.parameters())
@@ -128,9 +141,10 @@ class Learner:
         """One optimizer step on `groups`, whose advantages and weights are set, accumulated over micro-batches.
 
         The weights count the whole step, of which `groups` may be the part that has a gradient; with several ranks,
-        this rank's part.  `entropy_bonus` gives the entropy a gradient.  `shadows` are other losses, in the order of
-        the groups' `shadow_credits`, whose gradients are compared with this one's.  Raises NonFiniteError before the
-        weights are touched.
+        this rank's part.  Over divided weights every rank computes as many micro-batches as the one that has most, and
+        groups must be scored where there is a reference.  `entropy_bonus` gives the entropy a gradient.  `shadows` are
+        other losses, in the order of the groups' `shadow_credits`, whose gradients are compared with this one's.
+        Raises NonFiniteError before the weights are touched.
         """
         rate = learning_rate(self.config, self.updates_done, self.num_updates)
         for parameters in self.optimizer.param_groups:
@@ -142,7 +156,8 @@ class Learner:
         sums = self._accumulated(batches, plan)
         metrics = {"learner/lr": rate, "learner/loss": sums["loss"]}
         if num_microbatches:
-            sum_gradients(self.parameters)
+            if not self.sharded:  # else they were added up on the way back
+                sum_gradients(self.parameters)
             for other in others:
                 sum_tensors(other.gradient)
                 metrics[f"grad/cosine_{other.name}"] = cosine([p.grad for p in self.parameters], other.gradient)
@@ -151,7 +166,7 @@ class Learner:
             metrics |= {"grad/norm": 0.0, "grad/norm_clipped": 0.0, "grad/update_norm": 0.0}
         self.optimizer.zero_grad(set_to_none=True)
         self.updates_done += 1
-        return Update(metrics | _means(sums), int(sums["tokens_computed"]))
+        return Update(metrics | token_means(sums), int(sums["tokens_computed"]))
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group]) -> list[Group]:
@@ -161,12 +176,16 @@ class Learner:
         is a value head.
         """
         rows: dict[str, Any] = {}  # a number a token, of all responses in order
-        for batch in microbatches(groups, self.config.tokens_per_microbatch):
+        batches = microbatches(groups, self.config.tokens_per_microbatch)
+        rounds = self._rounds(len(batches))
+        for batch in batches:
             packed = self._pack(batch)
             ends = list(itertools.accumulate((len(ids) for piece in batch for ids in piece.responses), initial=0))
             for name, values_M in self._scores(packed).items():
                 values = values_M.tolist()
                 rows.setdefault(name, []).extend(tuple(values[a:b]) for a, b in itertools.pairwise(ends))
+        for _ in range(rounds - len(batches)):
+            self._scores(self._pack([IDLE]))
         scored, done = [], 0
         for group in groups:
             own: dict[str, Any] = {name: tuple(row[done : done + len(group.responses)]) for name, row in rows.items()}
@@ -177,7 +196,11 @@ class Learner:
     def refresh_reference(self) -> None:
         """Make the reference a copy of the policy as it is."""
         if self.reference is not None:
-            self.reference = _frozen_copy(self.policy)
+            if self.sharded:
+                _copy_parameters(self.policy.model, self.reference[0])
+            else:
+                self.reference = _frozen_copy(self.policy)
+                self.through_reference = Whole(*self.reference)
             self.reference_moved = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -200,19 +223,32 @@ class Learner:
 
     def _accumulated(self, batches: Sequence[list[Group]], plan: Accumulation) -> Counter[str]:
         """Every micro-batch's gradient; returns their sums over all ranks, which fail together or not at all."""
-        gathered: dict[str, float] = {"failed": 0}
-        failure = None
+        own: dict[str, float] = {"failed": 0}
+        failure, done, rounds = None, 0, self._rounds(len(batches))
         for batch in batches:
+            done += 1
             try:
-                merge(gathered, self._accumulate(batch, plan))
+                merge(own, self._accumulate(batch, plan))
             except NonFiniteError as error:
-                gathered, failure = {"failed": 1}, error
+                own, failure = {"failed": 1}, error
                 break
-        sums = Counter(summed(gathered))
+        for _ in range(rounds - done if self.sharded else 0):
+            self._stand_by(plan)
+        sums = Counter(summed(own))
         if sums["failed"]:
             self.optimizer.zero_grad(set_to_none=True)
-            raise failure or NonFiniteError("the loss is not finite on another rank", batches[0] if batches else [])
+            said = [message for message in gathered(str(failure) if failure else None) if message]
+            raise failure or NonFiniteError(f"on another rank, {said[0]}", [])
         return sums
+
+    def _rounds(self, own: int) -> int:
+        """Micro-batches of the rank that has most, where the weights are divided: so many must all compute."""
+        return int(largest(own)) if self.sharded else own
+
+    def _stand_by(self, plan: Accumulation) -> None:
+        """Give the other ranks this one's part of the weights for a micro-batch, and add nothing to the gradient."""
+        outputs = self._computed(self._pack([IDLE]), plan)
+        _back(outputs.values(), [torch.zeros_like(output) for output in outputs.values()])
 
     def _accumulate(self, batch: list[Group], plan: Accumulation) -> dict[str, float]:
         """Forward and backward of one micro-batch; gradients add up in the parameters.
@@ -221,18 +257,17 @@ class Learner:
         and is looked at before it is carried on through the model.
         """
         packed = self._pack(batch)
-        outputs = self._outputs(packed, entropy_gradient=plan.entropy_bonus is not None)
+        outputs = self._computed(packed, plan)
         leaves = {name: output.detach().requires_grad_() for name, output in outputs.items()}
         tokens = self._token_batch(batch, packed, leaves)
         tokens = replace(tokens, num_microbatches=plan.num_microbatches, entropy_bonus=plan.entropy_bonus or 0.0)
         value, extra = plan.loss(tokens)
         credit = _credit(value, leaves.values())
         if not torch.isfinite(value) or not all(torch.isfinite(part).all() for part in credit):
+            if self.sharded:  # the others are on their way back through the weights
+                _back(outputs.values(), [torch.zeros_like(part) for part in credit])
             raise NonFiniteError(_blame(batch, tokens, value.item()), batch)
-        outs, parts = zip(
-            *((o, c) for o, c in zip(outputs.values(), credit, strict=True) if o.requires_grad), strict=True
-        )
-        torch.autograd.backward(outs, parts, retain_graph=bool(plan.shadows))
+        _back(outputs.values(), credit, keep=bool(plan.shadows))
         for place, shadow in enumerate(plan.shadows):
             other = _credit(shadow.loss(_in_shadow(tokens, batch, place))[0], [leaves["logprobs"]])
             last = place == len(plan.shadows) - 1
@@ -250,13 +285,16 @@ class Learner:
     def _pack(self, batch: Sequence[Group]) -> Packed:
         """The groups in one flat row, where a picture stands, and is encoded, once for its group or piece of one."""
         trees = [replace(g.tree, sight=sight(self.policy, g.prompt_ids, g.images)) for g in batch]
-        return pack(trees, self.policy.device)
+        return pack(trees, self.device)
+
+    def _computed(self, packed: Packed, plan: Accumulation) -> dict[str, Tensor]:
+        return self.through(partial(self._outputs, packed, entropy_gradient=plan.entropy_bonus is not None))
 
     def _outputs(self, packed: Packed, *, entropy_gradient: bool = False) -> dict[str, Tensor]:
         """What the weights say of the response tokens, [M] each: log-probabilities, entropies, values."""
         hidden_MD = self._hidden(self.policy.model, packed)
         logprobs_M, entropies_M = token_logprobs(
-            self.head,
+            self.through.head,
             hidden_MD,
             packed.target_ids_M,
             temperature=self.temperature,
@@ -268,7 +306,7 @@ class Learner:
         return outputs
 
     def _scores(self, packed: Packed) -> dict[str, Tensor]:
-        outputs = self._outputs(packed)
+        outputs = self.through(partial(self._outputs, packed))
         scores = {"old_logprobs": outputs["logprobs"], "entropies": outputs["entropies"]}
         if self.value_head is not None:
             scores["values"] = outputs["values"]
@@ -313,15 +351,18 @@ class Learner:
 
     @torch.no_grad()
     def _reference_logprobs(self, packed: Packed) -> Tensor:
-        assert self.reference is not None
-        model, head = self.reference
-        hidden_MD = self._hidden(model, packed)
-        return token_logprobs(head, hidden_MD, packed.target_ids_M, temperature=self.temperature)[0]
+        assert self.through_reference is not None
+        whole = self.through_reference
+
+        def compute() -> Tensor:
+            hidden_MD = self._hidden(whole.model, packed)
+            return token_logprobs(whole.head, hidden_MD, packed.target_ids_M, temperature=self.temperature)[0]
+
+        return whole(compute)
 
     def _hidden(self, model: PreTrainedModel, packed: Packed) -> Tensor:
         """Hidden states that predict the response tokens.  -> [M, D]"""
-        device_type = self.policy.device.type
-        with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16):
             features_FD = features_of(self.policy.vision, model, packed.sights)
             ids_N, positions = packed.input_ids_N, packed.position_ids_N
             hidden_ND = hidden_states(model, ids_N, positions, packed, features_FD, packed.at_F)
@@ -340,6 +381,13 @@ class Learner:
             "grad/norm_clipped": min(norm, limit),
             "grad/update_norm": update_norm(self.optimizer),
         }
+
+
+def _back(outputs: Iterable[Tensor], credit: Iterable[Tensor], *, keep: bool = False) -> None:
+    """Carry the credit of the outputs that have a gradient back through the model."""
+    pairs = [(output, part) for output, part in zip(outputs, credit, strict=True) if output.requires_grad]
+    outs, parts = zip(*pairs, strict=True)
+    torch.autograd.backward(outs, parts, retain_graph=keep)
 
 
 def freeze(policy: Policy, part: Literal["none", "vision", "language"]) -> None:
@@ -375,6 +423,12 @@ def _frozen_copy(policy: Policy) -> tuple[PreTrainedModel, Head]:
     return model, head_of(replace(policy, model=model))
 
 
+@torch.no_grad()
+def _copy_parameters(model: PreTrainedModel, into: PreTrainedModel) -> None:
+    for own, theirs in zip(into.parameters(), model.parameters(), strict=True):
+        own.copy_(theirs)
+
+
 def _flat(values: Sequence[PerToken | None], like: Tensor) -> Tensor:
     """One number a response token, trees in order, as `Packed` has them.  -> [M]"""
     return torch.tensor(
@@ -404,31 +458,6 @@ def _value_head(head: Head) -> torch.nn.Linear:
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
     return layer
-
-
-def _means(sums: Counter[str]) -> dict[str, float]:
-    """Token sums of a step as metrics, NaN where there were no tokens."""
-    tokens, positive, negative = sums["tokens"], sums["tokens_positive"], sums["tokens_negative"]
-    ratios = {
-        "policy/entropy": (sums["entropy"], tokens),
-        "policy/clip_share": (sums["clipped_positive"] + sums["clipped_negative"], positive + negative),
-        "policy/clip_share_positive": (sums["clipped_positive"], positive),
-        "policy/clip_share_negative": (sums["clipped_negative"], negative),
-        "policy/kl_sampler_learner": (sums["gap_k3"], tokens if "gap_k3" in sums else 0),
-        "policy/sampler_gap_mean": (sums["gap_abs"], tokens if "gap_abs" in sums else 0),
-        "policy/sampler_gap_max": (sums["max_gap_abs"], 1 if "max_gap_abs" in sums else 0),
-        "policy/sampler_ess": (sums["rho"] ** 2, sums["rho_squared"] * tokens),
-        "policy/corrected_share": (sums["corrected"], tokens if "corrected" in sums else 0),
-    }
-    if "kl_reference" in sums:
-        ratios["policy/kl_reference"] = (sums["kl_reference"], tokens)
-    if "value_error" in sums:
-        ratios["policy/value_error"] = (sums["value_error"], 1)
-    credit = sums["credit"]
-    for name in ("correct", "wrong", "quarter_1", "quarter_2", "quarter_3", "quarter_4"):
-        ratios[f"grad/share_{name}"] = (sums[f"credit_{name}"], credit if f"credit_{name}" in sums else 0)
-    ratios["grad/signed_share"] = (sums["credit_signed"], credit)
-    return {name: part / whole if whole else math.nan for name, (part, whole) in ratios.items()}
 
 
 def _blame(batch: list[Group], tokens: TokenBatch, value: float) -> str:

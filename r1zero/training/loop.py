@@ -8,11 +8,14 @@ continued does what it would have done.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import Any, Protocol
 import torch
 
 from r1zero.analysis.metrics import LengthReference, length_reference, reward_metrics, rollout_metrics
-from r1zero.config import TrainConfig, to_dict
+from r1zero.config import TrainConfig, flatten, to_dict
 from r1zero.engines import Engine, build_engine
 from r1zero.engines.measures import engine_metrics
 from r1zero.engines.weights import publish
@@ -42,7 +45,18 @@ from r1zero.training.choice import Choices, choice_metrics, choose, learned
 from r1zero.training.credit import as_group, credited, weighed, with_advantages, with_gradient, with_shadows
 from r1zero.training.dynamic import gather
 from r1zero.training.learner import Learner, NonFiniteError
+from r1zero.training.ranks import (
+    check_alike,
+    device_of_rank,
+    gathered,
+    is_first,
+    is_orphan,
+    joined,
+    largest,
+    started_as_rank,
+)
 from r1zero.training.replay import (
+    REMEMBERED,
     Draw,
     Memory,
     check_replay,
@@ -52,7 +66,18 @@ from r1zero.training.replay import (
     replay_metrics,
     shared_out,
 )
-from r1zero.training.run import Run, StopRequest, check_directory, default_directory, locked, logged, provenance
+from r1zero.training.run import (
+    Run,
+    StopRequest,
+    check_directory,
+    default_directory,
+    locked,
+    logged,
+    package_versions,
+    provenance,
+)
+from r1zero.training.sharding import is_sharded, whole_weights
+from r1zero.training.shares import check_shares, learned_here, of_all_ranks, over_ranks
 from r1zero.training.staleness import StaleError, check_staleness, corrected, staleness, stamped
 
 log = logging.getLogger("r1zero")
@@ -78,17 +103,28 @@ class Begun:
     before: Choices  # what was known when they were chosen: a run that is continued before they are learned asks again
 
 
-def train(config: TrainConfig, progress: Progress | None = None) -> Run:
+def train(
+    config: TrainConfig,
+    progress: Progress | None = None,
+    *,
+    engine: Engine | None = None,
+    stop: StopRequest | None = None,
+) -> Run:
     """One training run, new or continued from its last checkpoint; returns where it is.
 
+    `engine` answers instead of the one that the config names, and `stop` is listened to instead of Ctrl-C.
     Raises ValueError for what the user can mend before anything is computed, TrainingError for what went wrong later.
     """
     run_dir = Path(config.run.dir) if config.run.dir else default_directory(config)
     check_directory(run_dir, config)
-    trainer = Trainer(config, run_dir, progress)  # nothing is written before everything is there
-    with locked(run_dir), logged(run_dir), StopRequest() as stop:
-        trainer.open()
-        return trainer.run(stop)
+    check_shares(config, int(os.environ["WORLD_SIZE"]) if started_as_rank() else 1)
+    with joined(config.learner.device):
+        check_alike(package_versions() | flatten(config))
+        trainer = Trainer(config, run_dir, progress, engine)  # nothing is written before everything is there
+        first = is_first()
+        with locked(run_dir) if first else nullcontext(), logged(run_dir, writes=first), stop or StopRequest() as asked:
+            trainer.open()
+            return trainer.run(asked)
 
 
 class Trainer:
@@ -108,13 +144,13 @@ class Trainer:
         self.held_out = _held_out_problems(config)
         self.policy = load_policy(
             config.model.path,
-            config.learner.device,
+            device_of_rank(config.learner.device),
             max_pixels=config.model.max_pixels,
             pictures=Path(config.task.kept_images),
         )
-        self.engine = engine or build_engine(config.engine, self.policy)
+        self.engine, learning = over_ranks(engine or build_engine(config.engine, self.policy), self.policy, config)
         self.learner = Learner(
-            self.policy,
+            learning,
             config.learner,
             num_updates=config.steps * config.learner.updates_per_rollout,
             temperature=config.sampling.temperature,
@@ -122,6 +158,7 @@ class Trainer:
             with_reference=self.objective.needs_reference,
             with_values=self.objective.critic,
             max_tokens=config.sampling.max_tokens,
+            sharding=config.sharding,
         )
         self.reference: LengthReference | None = None  # lengths by outcome of the initial policy
         self.choices = Choices()  # what is known of the problems
@@ -131,14 +168,17 @@ class Trainer:
 
     def open(self) -> None:
         """Write config.json into a new directory, or go back to the last checkpoint of this very run."""
-        if not check_directory(self.dir, self.config):
-            write_config(self.dir, {"verb": self.config.verb, "config": to_dict(self.config)} | provenance())
+        continued, steps = gathered([check_directory(self.dir, self.config), checkpoint_steps(self.dir)])[0]
+        last = steps[-1] if steps else -1
+        if is_first():
+            if continued:
+                truncate_after(self.dir, last)
+            else:
+                write_config(self.dir, {"verb": self.config.verb, "config": to_dict(self.config)} | provenance())
+        if not continued:
             for sentence in without_effect(self.config.objective):
                 self._say(sentence)
             return
-        steps = checkpoint_steps(self.dir)
-        last = steps[-1] if steps else -1
-        truncate_after(self.dir, last)
         if steps:
             state = load_checkpoint(self.dir, last, self.policy, self.learner)
             self.reference = LengthReference.from_dict(state["reference"]) if state["reference"] else None
@@ -152,25 +192,27 @@ class Trainer:
         """Evaluate the initial policy, then step until done or asked to stop."""
         config = self.config
         try:
-            publish(self.engine, self.policy, self.learner.updates_done)
+            publish(self.engine, self.learner.policy, self.learner.updates_done)
             if self.steps_done < 0:
-                append_metrics(self.dir, {"step": 0} | self._evaluate(0))
+                self._append({"step": 0} | self._evaluate(0))
                 self._checkpoint(0)
             for step in range(self.steps_done + 1, config.steps + 1):
-                if stop.made:
+                if largest(stop.made or is_orphan()):
                     self._checkpoint(step - 1)
                     self._say(f"stopped after step {step - 1}; the same command continues {self.dir}")
                     return Run(self.dir, self.steps_done, finished=False)
                 metrics = self._step(step)
                 if step == config.steps or (config.evaluation.every and step % config.evaluation.every == 0):
                     metrics |= self._evaluate(step)
-                append_metrics(self.dir, {"step": step} | metrics)
+                self._append({"step": step} | metrics)
                 if step == config.steps or (config.checkpoint.every and step % config.checkpoint.every == 0):
                     self._checkpoint(step)
                 self.steps_done = step
                 if self.progress:
                     self.progress.step(step, metrics)
-            save_policy(self.policy, self.dir / "model")
+            weights = whole_weights(self.policy.model) if is_sharded(self.policy.model) else None
+            if is_first():
+                save_policy(self.policy, self.dir / "model", weights=weights)
         except NonFiniteError as error:
             raise TrainingError(self._keep_offender(error)) from error
         except StaleError as error:
@@ -191,7 +233,7 @@ class Trainer:
         behind = staleness(asked.rollouts, self.learner.updates_done, config.learner.updates_per_rollout)
         stale = check_staleness(behind, config.max_staleness)
         groups, updated, learner_seconds, learner_tokens = self._learn(rollouts_PG, draws, step)
-        publish(self.engine, self.policy, self.learner.updates_done)
+        publish(self.engine, self.learner.policy, self.learner.updates_done)
         rollouts = with_advantages(rollouts_PG, groups) + gathered.set_aside
         if self.reference is None:
             self.reference = length_reference(rollouts)
@@ -279,11 +321,17 @@ class Trainer:
         losses = {name: shadow.loss for name, shadow in shadows.items()}
         bonus = self.entropy.bonus if objective.needs_entropy else None
         groups = [as_group(group, masked=objective.overlong == "mask") for group in rollouts_PG]
-        if objective.needs_scoring or config.learner.updates_per_rollout > 1 or config.replay.share:
-            groups = self.learner.score(groups)
-        groups = credited(groups, objective)
+        places = [  # of the groups that this rank learns from, in each optimizer step
+            [part[p] for p in learned_here([groups[place].num_tokens for place in part])]
+            for part in split_evenly(range(len(groups)), config.learner.updates_per_rollout)
+        ]
+        own = [groups[place] for part in places for place in part]
+        scored_before = self.learner.sharded and objective.needs_reference
+        if objective.needs_scoring or config.learner.updates_per_rollout > 1 or config.replay.share or scored_before:
+            own = self.learner.score(own)
+        made = dict(zip(itertools.chain(*places), credited(own, objective), strict=True))
         updates = []
-        for part in shared_out(draws, split_evenly(groups, config.learner.updates_per_rollout)):
+        for part in shared_out(draws, [[made[place] for place in part] for part in places]):
             part = weighed(part, objective, config.sampling.max_tokens)
             if shadows:
                 part = with_shadows(part, list(shadows.values()), config.sampling.max_tokens)
@@ -296,6 +344,7 @@ class Trainer:
             self.entropy = self.entropy.after(means["policy/entropy"])
         if config.objective.reference_every and step % config.objective.reference_every == 0:
             self.learner.refresh_reference()
+        groups = of_all_ranks(groups, made, REMEMBERED if config.replay.share else ("advantages",))
         return groups, means, time.perf_counter() - started, sum(update.num_tokens for update in updates)
 
     def _evaluate(self, step: int) -> dict[str, float]:
@@ -315,7 +364,13 @@ class Trainer:
         self._say(f"step {step}: {evaluation.verdict}")
         return evaluation.metrics | {"speed/eval_s": evaluation.seconds}
 
+    def _append(self, row: dict[str, Any]) -> None:
+        if is_first():
+            append_metrics(self.dir, row)
+
     def _store(self, split: Split, step: int, rollouts: list[Rollout]) -> None:
+        if not is_first():
+            return
         kept = {image for rollout in rollouts for image in rollout.prompt.images if image.startswith(KEPT)}
         bring_pictures(kept, Path(self.config.task.kept_images), self.dir / "images")
         drawn = self.config.sampling if split == "train" else self.config.evaluation
@@ -336,11 +391,13 @@ class Trainer:
             "entropy": dataclasses.asdict(self.entropy),
             "choices": next(iter(self.ahead.values())).before.to_dict() if self.ahead else self.choices.to_dict(),
         }
-        if step not in checkpoint_steps(self.dir):
+        if step not in gathered(checkpoint_steps(self.dir))[0]:
             keep = self.config.checkpoint.keep
             save_checkpoint(self.dir, step, self.policy, self.learner, state, keep, self.memories)
 
     def _keep_offender(self, error: NonFiniteError) -> str:
+        if not error.groups:  # they are another rank's
+            return f"step {self.steps_done + 1}: {error}"
         path = self.dir / "failed" / f"step-{self.steps_done + 1:06d}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps([vars(group) for group in error.groups]))

@@ -20,6 +20,7 @@ from torch import Tensor
 from r1zero.models.load import choose_device
 
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what it tells each process
+STARTER = "R1ZERO_STARTER"  # process id of `r1zero train --ranks`
 PATIENCE = datetime.timedelta(minutes=60)  # a rank that is not heard of for so long is given up
 
 
@@ -42,6 +43,12 @@ def is_first() -> bool:
 def started_as_rank() -> bool:
     """Whether torchrun, or `r1zero train --ranks`, started this process as one of several."""
     return all(name in os.environ for name in TORCHRUN) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def is_orphan() -> bool:
+    """Whether the `r1zero train --ranks` that started this process has died: nobody would end it with the others."""
+    starter = os.environ.get(STARTER)
+    return starter is not None and os.getppid() != int(starter)
 
 
 @contextmanager
@@ -71,7 +78,7 @@ def check_devices(name: str, ranks: int) -> None:
     if choose_device(name).type != "cuda":
         return
     if name not in ("auto", "cuda"):
-        raise ValueError(f"learner.device={name} with several ranks: each takes a GPU of its own; use auto, cuda or cpu")
+        raise ValueError(f"learner.device={name} with several ranks: each takes a GPU of its own; use auto or cpu")
     if ranks > torch.cuda.device_count():
         raise ValueError(
             f"{ranks} ranks on this machine, which has {torch.cuda.device_count()} GPUs: start at most as many ranks, "

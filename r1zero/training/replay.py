@@ -25,6 +25,7 @@ from r1zero.config import ReplayConfig, TrainConfig
 from r1zero.engines.sampling import stream_key, uniforms
 from r1zero.objectives import Objective
 from r1zero.training.batching import Group
+from r1zero.training.ranks import num_ranks, rank
 
 EPS = 1e-3  # added to |advantage|: a priority is never 0
 REMEMBERED = (
@@ -93,10 +94,10 @@ def num_replayed(num_fresh: int, share: float) -> int:
 
 
 def shared_out(draws: Sequence[Draw], parts: Sequence[list[Group]]) -> list[list[Group]]:
-    """The optimizer steps' groups, each with its share of the draws; one step where nothing is fresh."""
+    """The optimizer steps' groups, each with this rank's share of its draws; one step where nothing is fresh."""
     replayed = [replace(d.memory.group, importance=(d.weight,) * len(d.memory.group.responses)) for d in draws]
     parts = parts or [[]]
-    return [part + replayed[place :: len(parts)] for place, part in enumerate(parts)]
+    return [part + replayed[place :: len(parts)][rank() :: num_ranks()] for place, part in enumerate(parts)]
 
 
 def check_replay(config: TrainConfig, objective: Objective) -> None:

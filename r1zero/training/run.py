@@ -85,16 +85,17 @@ def flatten_dict(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def provenance() -> dict[str, Any]:
     """Versions, commit, machine and command: what a number depends on besides its config."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        versions[package] = importlib.metadata.version(package)
     return {
-        "versions": versions,
+        "versions": package_versions(),
         "commit": _commit(),
         "machine": {"processor": _processor(), "threads": torch.get_num_threads(), "gpu": _gpu()},
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def package_versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def _commit() -> str | None:
@@ -137,8 +138,12 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def logged(run_dir: Path) -> Iterator[None]:
-    """Everything logged under "r1zero" also goes to log.txt."""
+def logged(run_dir: Path, *, writes: bool = True) -> Iterator[None]:
+    """Everything logged under "r1zero" also goes to log.txt; without `writes`, nothing below an error goes anywhere."""
+    if not writes:
+        log.setLevel(logging.ERROR)
+        yield
+        return
     handler = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -33,7 +30,8 @@ class Whole(nn.Module):
 
     def __init__(self, model: PreTrainedModel, head: Head, value_head: nn.Module | None = None):
         super().__init__()
-        self.model, self.value_head, self._head = model, value_head, head
+        self.model, self.value_head = model, value_head
+        self._head = replace(head, weight_VD=torch.empty(0), bias_V=None)  # its weights are the model's
 
     def forward(self, compute: Callable[[], T]) -> T:
         """`compute()`; what it gives goes back through the same weights."""
@@ -115,25 +113,3 @@ def set_weights(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(take_part(weights[name], parameter))
-
-
-def write_parts(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Each rank its own parts, as safetensors.  Raises OSError where one of them cannot."""
-    writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
-    try:
-        dcp.save(dict(tensors), storage_writer=writer)
-    except CheckpointException as error:
-        raise OSError(f"{folder}: {_first(error)}") from error
-
-
-def read_parts(folder: Path, into: Mapping[str, Tensor]) -> None:
-    """Fill tensors, divided or not, with what any number of ranks wrote.  Raises ValueError where that is damaged."""
-    try:
-        dcp.load(dict(into), storage_reader=dcp.HuggingFaceStorageReader(str(folder)))
-    except CheckpointException as error:
-        raise ValueError(f"{folder.name}: {_first(error)}") from error
-
-
-def _first(error: CheckpointException) -> str:
-    rank, (cause, _) = sorted(error.failures.items())[0]
-    return f"rank {rank}: {str(cause).splitlines()[0] if str(cause) else type(cause).__name__}"

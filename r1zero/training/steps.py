@@ -6,13 +6,16 @@ Letters: M response tokens of a packed row.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from r1zero.models.packing import Packed
 from r1zero.training.batching import Group
+from r1zero.training.ranks import total
 
 
 def update_norm(optimizer: torch.optim.Optimizer) -> float:
@@ -29,12 +32,19 @@ def update_norm(optimizer: torch.optim.Optimizer) -> float:
             if not state:
                 continue
             steps = float(state["step"])
-            scale = (state["exp_avg_sq"] / (1 - beta2**steps)).sqrt_().add_(group["eps"])
-            move = (state["exp_avg"] / (1 - beta1**steps)).div_(scale)
+            first, second, weight = (own_part(t) for t in (state["exp_avg"], state["exp_avg_sq"], parameter.detach()))
+            scale = (second / (1 - beta2**steps)).sqrt_().add_(group["eps"])
+            move = (first / (1 - beta1**steps)).div_(scale)
             if decay:  # the weight has moved already: before = (after + rate * move) / (1 - rate * decay)
-                move = move + decay * (parameter.detach() + rate * move) / (1 - rate * decay)
+                move = move + decay * (weight + rate * move) / (1 - rate * decay)
             square += (rate * torch.linalg.vector_norm(move.float()).item()) ** 2
-    return math.sqrt(square)
+    divided = any(isinstance(p, DTensor) for group in optimizer.param_groups for p in group["params"])
+    return math.sqrt(total(square) if divided else square)
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """What this rank has of a tensor that is divided among ranks; the whole of any other."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def cosine(gradient: Sequence[Tensor | None], other: Sequence[Tensor]) -> float:
@@ -68,3 +78,28 @@ def credit_shares(credit_M: Tensor, packed: Packed, batch: Sequence[Group], max_
         for size, length in zip(sizes, lengths, strict=True):
             sums[f"credit_quarter_{min(4, max(1, math.ceil(4 * length / max_tokens)))}"] += size
     return sums
+
+
+def token_means(sums: Counter[str]) -> dict[str, float]:
+    """Token sums of a step as metrics, NaN where there were no tokens."""
+    tokens, positive, negative = sums["tokens"], sums["tokens_positive"], sums["tokens_negative"]
+    ratios = {
+        "policy/entropy": (sums["entropy"], tokens),
+        "policy/clip_share": (sums["clipped_positive"] + sums["clipped_negative"], positive + negative),
+        "policy/clip_share_positive": (sums["clipped_positive"], positive),
+        "policy/clip_share_negative": (sums["clipped_negative"], negative),
+        "policy/kl_sampler_learner": (sums["gap_k3"], tokens if "gap_k3" in sums else 0),
+        "policy/sampler_gap_mean": (sums["gap_abs"], tokens if "gap_abs" in sums else 0),
+        "policy/sampler_gap_max": (sums["max_gap_abs"], 1 if "max_gap_abs" in sums else 0),
+        "policy/sampler_ess": (sums["rho"] ** 2, sums["rho_squared"] * tokens),
+        "policy/corrected_share": (sums["corrected"], tokens if "corrected" in sums else 0),
+    }
+    if "kl_reference" in sums:
+        ratios["policy/kl_reference"] = (sums["kl_reference"], tokens)
+    if "value_error" in sums:
+        ratios["policy/value_error"] = (sums["value_error"], 1)
+    credit = sums["credit"]
+    for name in ("correct", "wrong", "quarter_1", "quarter_2", "quarter_3", "quarter_4"):
+        ratios[f"grad/share_{name}"] = (sums[f"credit_{name}"], credit if f"credit_{name}" in sums else 0)
+    ratios["grad/signed_share"] = (sums["credit_signed"], credit)
+    return {name: part / whole if whole else math.nan for name, (part, whole) in ratios.items()}

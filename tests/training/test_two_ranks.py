@@ -16,7 +16,7 @@ from r1zero.models.tiny import fresh_policy, train_tokenizer
 from r1zero.objectives import OBJECTIVES
 from r1zero.training.batching import Group
 from r1zero.training.credit import credited, weighed, with_gradient, with_shadows
-from r1zero.training.learner import Learner, NonFiniteError
+from r1zero.training.learner import WHOLE, Learner, NonFiniteError
 
 CONFIG = LearnerConfig(lr=1e-3, dtype="float32", max_grad_norm=0.05, tokens_per_microbatch=40)
 NAMES = [name for name in OBJECTIVES if name != "bnpo"]  # it depends on the split, which is its defect
@@ -71,10 +71,10 @@ def one_update(name, groups):
     return kept, metrics
 
 
-def what_a_lost_number_raises(groups, rank):
+def what_a_lost_number_raises(groups, rank, sharding=WHOLE):
     """What `update` raises on this rank when the sampler's log-probabilities of rank 1's first response are NaN."""
     objective = replace(OBJECTIVES["dr_grpo"], correction="token_truncate")
-    learner = Learner(small_policy(), CONFIG, num_updates=1)
+    learner = Learner(small_policy(), CONFIG, num_updates=1, sharding=sharding)
     groups = [replace(g, sampler_logprobs=g.old_logprobs) for g in learner.score(groups)]
     if rank == 1:
         first, *others = groups[0].sampler_logprobs
