@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1zero.cli import cluster
 from r1zero.cli.own_world import evaluation_of
 from r1zero.cli.verb import Arguments, Option, Verb
 from r1zero.config import EvalConfig, build, merge, nested, read_recipe
@@ -46,6 +47,7 @@ class Result:
 def run(arguments: Arguments) -> int:
     from r1zero.evaluation.suites import expand, is_mathematical
 
+    arguments = cluster.with_cluster(arguments)
     asked = [name for name in arguments.options.get("suite", "").split(",") if name]
     baseline = arguments.options.get("baseline", "")
     if baseline and not asked:
@@ -109,8 +111,8 @@ def answer(config: EvalConfig, names: Sequence[str], *, subset_check: bool, cont
     """Ask the model, and say what came back.  Questions and settings are checked before the model is loaded."""
     import torch
 
+    from r1zero.cluster import close, engine_for
     from r1zero.config import nearest
-    from r1zero.engines import build_engine
     from r1zero.evaluation.contamination import probe
     from r1zero.evaluation.references import Protocol, match
     from r1zero.evaluation.subsets import subset_luck
@@ -136,7 +138,7 @@ def answer(config: EvalConfig, names: Sequence[str], *, subset_check: bool, cont
     if template is None:
         template = _template(config, policy)
         entries = load_entries(names, config, template)
-    engine = build_engine(config.engine, policy)
+    engine = engine_for(config, policy, config.model.path)
     plan, answers = _ask(config, names, entries, policy, engine)
     summaries = summarise_all(entries, answers.rollouts, samples=config.samples, dropped=plan.dropped)
     means = macros(summaries)
@@ -158,6 +160,7 @@ def answer(config: EvalConfig, names: Sequence[str], *, subset_check: bool, cont
         own = [right[problem.id] for problem in entry.problems if problem.id in right]
         luck += subset_luck(entry.name, own, seed=config.seed)
     probes = [probe(e, engine, policy, address=(config.seed,)) for e in entries] if contamination else []
+    close(engine)
     matches = match(protocol, accuracies, missing)
     by_entry = {entry.name: subtask_rows(entry.problems, answers.rollouts) for entry in entries}
     subtasks = {name: rows for name, rows in by_entry.items() if rows}
@@ -276,6 +279,7 @@ VERB = Verb(
     run=run,
     positionals=(1, 1),
     options=(
+        cluster.OPTION,
         Option(
             "suite",
             "NAME[,NAME]",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1zero.cli import cluster
 from r1zero.cli.evaluate import of_run
 from r1zero.cli.own_world import RECIPES, world_of
 from r1zero.cli.recipes import load_recipe
@@ -40,6 +41,7 @@ class Probed:
 def run(arguments: Arguments) -> int:
     from r1zero.probe.targets import find_target
 
+    arguments = cluster.with_cluster(arguments)
     stored = arguments.has("stored")
     targets = [find_target(path, stored=stored) for path in arguments.positionals]
     targets = [replace(target, name=name) for target, name in zip(targets, distinct(targets), strict=True)]
@@ -340,6 +342,7 @@ VERB = Verb(
     run=run,
     positionals=(1, 32),
     options=(
+        cluster.OPTION,
         Option(
             "recipe", "NAME", f"a shipped recipe or a TOML file (default: one for tiny models' own world, else {REAL})"
         ),

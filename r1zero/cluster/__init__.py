@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from r1zero.config import TrainConfig
+    from r1zero.config import EvalConfig, ProbeConfig, TrainConfig
+    from r1zero.engines import Engine
+    from r1zero.models.load import Policy
     from r1zero.training.loop import Progress
     from r1zero.training.run import Run
 
@@ -27,6 +29,25 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Run:
     from r1zero.training.loop import train as train_here
 
     return train_here(config, progress)
+
+
+def engine_for(config: EvalConfig | ProbeConfig, policy: Policy, model: str) -> Engine:
+    """Who answers for the policy, loaded from the path `model`: this process, or workers on a Ray cluster."""
+    if config.cluster.name == "ray":
+        check_installed()
+        from r1zero.cluster.lent import lent_workers
+
+        return lent_workers(config, model)
+    from r1zero.engines import build_engine
+
+    return build_engine(config.engine, policy)
+
+
+def close(engine: Engine) -> None:
+    """End what the engine keeps running elsewhere, if anything."""
+    end = getattr(engine, "close", None)
+    if end is not None:
+        end()
 
 
 def check_installed() -> None:

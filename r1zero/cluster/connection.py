@@ -81,35 +81,36 @@ def check_versions(here: Versions, there: Versions, where: str) -> None:
         )
 
 
-def check_room(config: ClusterConfig) -> None:
+def check_room(config: ClusterConfig, *, with_learner: bool = True) -> None:
     """Raises ValueError where the cluster could never hold the workers and the learner."""
     has = ray.cluster_resources()
-    for kind, count in reserved(config).items():
+    who = f"{config.workers} workers" + (" and the learner" if with_learner else "")
+    for kind, count in reserved(config, with_learner=with_learner).items():
         if count > has.get(kind, 0.0) + 1e-9:
             raise ValueError(
-                f"the cluster has {has.get(kind, 0.0):g} {kind}s and this needs {count:g} ({config.workers} workers "
-                f"and the learner): lower cluster.workers or what each reserves, or add nodes"
+                f"the cluster has {has.get(kind, 0.0):g} {kind}s and this needs {count:g} ({who}): lower "
+                "cluster.workers or what each reserves, or add nodes"
             )
 
 
-def reserved(config: ClusterConfig) -> dict[str, float]:
-    """CPUs and GPUs of all actors together; colocated, the learner and the first worker share.
+def reserved(config: ClusterConfig, *, with_learner: bool = True) -> dict[str, float]:
+    """CPUs and GPUs of all actors together; colocated, each rank of the learner shares with a worker.
 
     >>> reserved(ClusterConfig(workers=3, cpus_per_worker=2, learner_cpus=4))
     {'CPU': 10.0, 'GPU': 0.0}
     >>> reserved(ClusterConfig(workers=3, cpus_per_worker=2, learner_cpus=4, colocated=True))
     {'CPU': 8.0, 'GPU': 0.0}
     """
-    beside = config.workers - 1 if config.colocated else config.workers
-    first = bundle(config)
+    ranks, one = config.learner_ranks if with_learner else 0, bundle(config)
+    beside = config.workers - ranks if config.colocated else config.workers
     return {
-        "CPU": beside * config.cpus_per_worker + first["CPU"],
-        "GPU": beside * config.gpus_per_worker + first["GPU"],
+        "CPU": beside * config.cpus_per_worker + ranks * one["CPU"],
+        "GPU": beside * config.gpus_per_worker + ranks * one["GPU"],
     }
 
 
 def bundle(config: ClusterConfig) -> dict[str, float]:
-    """What is reserved for the learner; colocated, for the first worker with it."""
+    """What is reserved for a rank of the learner; colocated, for a worker with it."""
     if not config.colocated:
         return {"CPU": config.learner_cpus, "GPU": config.learner_gpus}
     return {

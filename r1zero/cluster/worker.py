@@ -51,11 +51,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Done:
-    """What a task came to, and what it took."""
+    """What a task came to, and the seconds that putting weights in place took."""
 
     value: Any
-    busy_seconds: float
-    loading_seconds: float  # of it, putting weights in place
+    loading_seconds: float
 
 
 class Worker:
@@ -69,40 +68,43 @@ class Worker:
 
     @ray.method(max_task_retries=-1)  # whoever asks waits until Ray has started the worker again
     def ready(self) -> dict[str, str]:
-        """Load the model, where it is not, and say who this is.  Raises ValueError for what users can mend."""
+        """Load the model, and say who this is.  Raises ValueError for what users can mend."""
+        self.prepare()
+        return {"process": str(os.getpid()), "node": ray.get_runtime_context().get_node_id()} | versions()
+
+    def prepare(self) -> tuple[Engine, Policy]:
+        """The engine and its policy, loaded on the first call."""
         setup = self.setup
-        if self.policy is None:
+        if self.policy is None or self.engine is None:
             go_to(setup.folder)
             torch.set_num_threads(setup.threads)
             self.policy = load_policy(
                 setup.model, setup.device, max_pixels=setup.max_pixels, pictures=Path(setup.pictures)
             )
             self.engine = build_engine(setup.engine, self.policy)
-        return {"process": str(os.getpid()), "node": ray.get_runtime_context().get_node_id()} | versions()
+        return self.engine, self.policy
 
     def answer(self, task: Callable[[Engine, Policy], Any], weights: Weights | None) -> Done:
         """Do a task with the weights it names."""
         started = time.perf_counter()
-        self.ready()
-        assert self.policy is not None and self.engine is not None
+        engine, policy = self.prepare()
         torch.set_num_threads(self.setup.threads)
         if weights is not None and weights.version != self.version:
-            self.load(weights)
-        loaded = time.perf_counter()
-        value = task(self.engine, self.policy)
-        if weights is not None and not isinstance(self.engine, HoldsWeights):
+            self.load(weights, engine, policy)
+        loading = time.perf_counter() - started
+        value = task(engine, policy)
+        if weights is not None and not isinstance(engine, HoldsWeights):
             value = with_version(value, weights.version)
-        return Done(value, time.perf_counter() - started, loaded - started)
+        return Done(value, loading)
 
-    def load(self, weights: Weights) -> None:
+    def load(self, weights: Weights, engine: Engine, policy: Policy) -> None:
         """Put the weights in place; no disk, no restart."""
-        assert self.policy is not None
         plain: Plain = ray.get(weights.references[0])
         self.version = None  # neither the old nor the new, should this break off
-        if isinstance(self.engine, HoldsWeights):
-            self.engine.load_weights(tensors_of(plain), weights.version)
+        if isinstance(engine, HoldsWeights):
+            engine.load_weights(tensors_of(plain), weights.version)
         else:
-            overwrite(self.policy, plain)
+            overwrite(policy, plain)
         self.version = weights.version
 
 

@@ -47,6 +47,8 @@ class Task:
     work: Any = field(compare=False, default=None)
     responses: int = field(compare=False, default=0)
     weights: Weights | None = field(compare=False, default=None)
+    begun_at: float = field(compare=False, default=math.nan)
+    done_at: float = field(compare=False, default=math.nan)
     done: Future[Done] = field(compare=False, default_factory=Future)
 
 
@@ -58,7 +60,8 @@ class Tally:
     deaths: int = 0
     lost_responses: int = 0
     lost_seconds: float = 0.0
-    busy_seconds: float = 0.0
+    busy_seconds: float = 0.0  # of all workers together, until `busy_until`
+    busy_until: float = field(default_factory=time.perf_counter)
     loading_seconds: float = 0.0
     publishing_seconds: float = 0.0
     waited_seconds: float = 0.0
@@ -75,16 +78,19 @@ class Workers:
         timeout_s: float = 120.0,
         learner_restarts: int = 0,
         lost_steps: int = 0,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.actors = list(actors)
         self.responses_per_task, self.timeout_s = responses_per_task, timeout_s
         self.learner_restarts, self.lost_steps = learner_restarts, lost_steps
+        self.on_close = on_close
         self.weights: Weights | None = None
         self.tally = Tally()
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._tasks: queue.PriorityQueue[Task] = queue.PriorityQueue()
         self._alive = set(range(len(self.actors)))
+        self._at_work = 0
         self._alive_at, self._last_death = time.monotonic(), ""
         self._threads = [
             threading.Thread(target=self._serve, args=(number,), daemon=True, name=f"worker-{number}")
@@ -119,12 +125,12 @@ class Workers:
         """Send the problems out now; the call of what is returned waits for them.  Raises as `ask` does."""
         samples, sampling = how["samples"], how["sampling"]
         parts = self._cut(problems, samples)
-        started = time.perf_counter()
         tasks = [self._send(Ask(template, part, how), len(part) * samples) for part in parts]
 
         def answers() -> Asked:
             parts = [done.value for done in self._collect(tasks)]
-            asked = joined(parts, time.perf_counter() - started)
+            begun, ended = min(task.begun_at for task in tasks), max(task.done_at for task in tasks)
+            asked = joined(parts, ended - begun)
             if not asked.rollouts_PG and not how.get("may_drop_all"):
                 raise ValueError(_none_fits(template, asked, sampling))
             if on_tokens is not None:
@@ -141,6 +147,7 @@ class Workers:
 
     def metrics(self) -> dict[str, float]:
         """cluster/...: since this was last asked."""
+        self._busy(0)
         with self._lock:
             tally, self.tally = self.tally, Tally()
         elapsed = max(time.perf_counter() - tally.since, 1e-9)
@@ -159,9 +166,12 @@ class Workers:
         }
 
     def close(self) -> None:
-        """Send no more tasks; the actors live on with whoever made them."""
+        """Send no more tasks; the actors live on with whoever made them, unless `on_close` ends them."""
         for _ in self._threads:
             self._tasks.put(Task(LAST))
+        if self.on_close is not None:
+            self.on_close()
+            self.on_close = None
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
@@ -200,26 +210,41 @@ class Workers:
 
     def _serve(self, number: int) -> None:
         """A worker's thread: one task after another, until none is left or the worker cannot be started again."""
-        actor = self.actors[number]
         while (task := self._tasks.get()).number != LAST:
-            started = time.perf_counter()
+            task.begun_at = time.perf_counter()
             try:
-                done: Done = ray.get(actor.answer.remote(task.work, task.weights))
+                done = self._answer(self.actors[number], task)
             except RayTaskError as error:
                 task.done.set_exception(cause(error))
             except RayActorError as error:
-                self._lost(number, task, time.perf_counter() - started, error)
-                if not self._restarted(number, actor):
+                self._lost(number, task, error)
+                if not self._restarted(number):
                     return
             except Exception as error:  # whatever it is, who waits for the task must hear of it
                 task.done.set_exception(error)
             else:
-                with self._lock:
-                    self.tally.busy_seconds += done.busy_seconds
-                    self.tally.loading_seconds += done.loading_seconds
+                task.done_at = time.perf_counter()
                 task.done.set_result(done)
 
-    def _lost(self, number: int, task: Task, seconds: float, error: RayActorError) -> None:
+    def _answer(self, actor: Any, task: Task) -> Done:
+        self._busy(+1)
+        try:
+            done: Done = ray.get(actor.answer.remote(task.work, task.weights))
+        finally:
+            self._busy(-1)
+        with self._lock:
+            self.tally.loading_seconds += done.loading_seconds
+        return done
+
+    def _busy(self, change: int) -> None:
+        """A worker begins or ends a task; the seconds until now go to those at work until now."""
+        now = time.perf_counter()
+        with self._lock:
+            self.tally.busy_seconds += self._at_work * (now - self.tally.busy_until)
+            self.tally.busy_until = now
+            self._at_work += change
+
+    def _lost(self, number: int, task: Task, error: RayActorError) -> None:
         """The worker died over the task: another one takes it."""
         reason = str(error).splitlines()[0]
         log.warning("worker %d died with %d responses, which are sampled again: %s", number, task.responses, reason)
@@ -227,14 +252,14 @@ class Workers:
             self._alive.discard(number)
             self.tally.deaths += 1
             self.tally.lost_responses += task.responses
-            self.tally.lost_seconds += seconds
+            self.tally.lost_seconds += time.perf_counter() - task.begun_at
         self._last_death = reason
         self._tasks.put(task)
 
-    def _restarted(self, number: int, actor: Any) -> bool:
+    def _restarted(self, number: int) -> bool:
         """Wait until Ray has started the worker again; False where it will not."""
         try:
-            who = ray.get(actor.ready.remote())
+            who = ray.get(self.actors[number].ready.remote())
         except (RayActorError, RayTaskError) as error:
             log.warning("worker %d is gone for good: %s", number, str(error).splitlines()[0])
             return False

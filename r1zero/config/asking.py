@@ -6,6 +6,7 @@ import re
 import typing
 from dataclasses import dataclass
 
+from r1zero.config.cluster import ClusterConfig
 from r1zero.config.knobs import knob, require
 from r1zero.config.shared import (
     EngineConfig,
@@ -46,6 +47,7 @@ class EvalConfig:
     template: TemplateConfig = knob(TemplateConfig, "how it is asked")
     sampling: SamplingConfig = knob(SamplingConfig, "how responses are drawn")
     engine: EngineConfig = knob(EngineConfig, "who draws them")
+    cluster: ClusterConfig = knob(ClusterConfig, "where it is done")
     verb: typing.ClassVar[str] = "eval"
 
     def __post_init__(self) -> None:
@@ -162,6 +164,7 @@ class ProbeConfig:
     model: ModelConfig = knob(ModelConfig, "who is asked; on the command line the first word")
     task: TaskConfig = knob(TaskConfig, "what is asked where no suite is named")
     engine: EngineConfig = knob(EngineConfig, "who draws responses")
+    cluster: ClusterConfig = knob(ClusterConfig, "where it is done")
     causal: CausalConfig = knob(CausalConfig, "does reflecting cause anything?")
     judge: JudgeConfig = knob(JudgeConfig, "a language model that judges responses, beside the rules")
     verb: typing.ClassVar[str] = "probe"

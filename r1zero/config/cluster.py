@@ -32,15 +32,24 @@ class ClusterConfig:
     colocated: bool = knob(False, "workers and learner share CPUs and GPUs and take turns; without it each has its own")
     cpus_per_worker: float = knob(1.0, "CPU cores that each worker reserves; torch uses as many threads")
     gpus_per_worker: float = knob(0.0, "GPUs that each worker reserves; parts of one are allowed")
-    learner_cpus: float = knob(1.0, "CPU cores that the learner reserves; torch uses as many threads")
-    learner_gpus: float = knob(0.0, "GPUs that the learner reserves")
+    learner_ranks: int = knob(
+        1, "processes that learn together, each with its share of the problems and of the workers; see `sharding`"
+    )
+    learner_cpus: float = knob(1.0, "CPU cores that each rank of the learner reserves; torch uses as many threads")
+    learner_gpus: float = knob(0.0, "GPUs that each rank of the learner reserves")
     restarts: int = knob(
         10, "times that each worker, and the learner, is started again after it died; the learner from its checkpoint"
     )
     timeout_s: float = knob(120.0, "seconds to wait for the cluster to answer, and for the reserved CPUs and GPUs")
 
     def __post_init__(self) -> None:
-        require(self.workers >= 1, "cluster.workers", self.workers, "at least 1")
+        require(self.learner_ranks >= 1, "cluster.learner_ranks", self.learner_ranks, "at least 1")
+        require(
+            self.workers >= self.learner_ranks,
+            "cluster.workers",
+            self.workers,
+            f"at least cluster.learner_ranks={self.learner_ranks}: each rank asks workers of its own",
+        )
         require(self.responses_per_task >= 0, "cluster.responses_per_task", self.responses_per_task, "at least 1, or 0")
         for key in ("cpus_per_worker", "learner_cpus"):
             require(getattr(self, key) > 0, f"cluster.{key}", getattr(self, key), "above 0")

@@ -23,7 +23,7 @@ from r1zero.store import jsonable, read_config, rollouts_frame, write_config, wr
 
 log = logging.getLogger("r1zero")
 
-MAY_CHANGE = frozenset({"out", "data"})  # between the parts of one evaluation: where things are
+MAY_CHANGE = frozenset({"out", "data", "cluster"})  # between the parts of one evaluation: where things are
 MAY_BE_THERE = {".lock", "log.txt"}  # in a directory that holds nothing yet
 
 

@@ -22,11 +22,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from r1zero.cluster import train
 from r1zero.config import TrainConfig, to_dict
 from r1zero.experiments.watch import LaunchProgress, MetricsTail, RunState
 from r1zero.store import read_config, write_atomically
 from r1zero.training.checkpoint import checkpoint_steps
-from r1zero.training.loop import TrainingError, train
+from r1zero.training.loop import TrainingError
 from r1zero.training.run import Run, StopRequest, check_directory
 
 log = logging.getLogger("r1zero")

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import polars as pl
 import torch
 
+from r1zero.cluster import close, engine_for
 from r1zero.config import ProbeConfig
-from r1zero.engines import Engine, build_engine
+from r1zero.engines import Engine
 from r1zero.facts.cues import load_pool
 from r1zero.models.load import Policy, load_policy, weights_digest
 from r1zero.probe.design import Design, find_template, make_design, plan_of
@@ -50,7 +51,7 @@ def load(config: ProbeConfig) -> Loaded:
     policy = _policy(config, config.model.path)
     if "chat" in config.templates:
         design = make_design(config, policy)
-    return Loaded(policy, build_engine(config.engine, policy), design)
+    return Loaded(policy, engine_for(config, policy, config.model.path), design)
 
 
 def ask_model(config: ProbeConfig, name: str, watcher: Watcher) -> tuple[Subject, Swept]:
@@ -64,7 +65,9 @@ def ask_model(config: ProbeConfig, name: str, watcher: Watcher) -> tuple[Subject
         swept = sweep(plan, model.engine, model.design, config, out, checkpoint=config.model.path, watcher=watcher)
         watcher.begin("counting", 0)
         subject = replace(read_subject(name, [str(out)], config.pool), facts_of_asking=provenance())
-        return intervened(subject, model, config, out, watcher), swept
+        subject = intervened(subject, model, config, out, watcher)
+    close(model.engine)
+    return subject, swept
 
 
 def intervened(subject: Subject, model: Loaded, config: ProbeConfig, out: Path, watcher: Watcher) -> Subject:
@@ -124,14 +127,16 @@ def follow(
             if is_answered(part, out):
                 continue
             if checkpoint is not checkpoints[0]:
+                close(engine)
                 del policy, engine
                 gc.collect()
                 policy = _policy(config, checkpoint.path)
-                engine = build_engine(config.engine, policy)
+                engine = engine_for(config, policy, checkpoint.path)
             check_weights(out, checkpoint.name, weights_digest(policy.model))
             what = f"asking {checkpoint.name} ({number} of {len(checkpoints)})"
             swept = sweep(part, engine, design, config, out, checkpoint=checkpoint.name, watcher=watcher, what=what)
             sweeps.append(swept)
+        close(engine)
         watcher.begin("counting", 0)
         subject = replace(read_subject(name, [str(out)], config.pool), facts_of_asking=provenance())
     return subject, sweeps
