@@ -72,7 +72,11 @@ def start_ranks(number: int, words: Sequence[str], *, continues: str) -> int:
 
 def is_rank() -> bool:
     """Whether this process is one of several ranks of a run."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if "RANK" not in os.environ:  # most often so, and then torch need not be imported
+        return False
+    from r1zero.training.ranks import started_as_rank
+
+    return started_as_rank()
 
 
 def tell_launcher(message: str) -> bool:
