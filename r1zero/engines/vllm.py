@@ -12,9 +12,11 @@ import importlib.util
 import itertools
 import logging
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +151,9 @@ class VLLMEngine:
             from vllm import LLM
 
             self._llm = LLM(**engine_arguments(self.config, self.policy, Path(directory)), disable_log_stats=True)
-        self._finalizer = weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
+        core = self._llm.llm_engine.engine_core
+        self._finalizer = weakref.finalize(self, core.shutdown)
+        threading.Thread(target=_tell_of_death, args=(core,), daemon=True).start()
         self._receive()
 
     def _again(self, error: BaseException) -> None:
@@ -223,6 +227,16 @@ def refuse_pictures(prompts: Sequence[Prompt], config: EngineConfig) -> None:
     """Raises ValueError for prompts with pictures."""
     if any(prompt.images for prompt in prompts):
         raise ValueError(f"engine.name={config.name} does not show pictures: use engine.name fast or huggingface")
+
+
+def _tell_of_death(core: Any) -> None:
+    """Wait for the engine's process to end, and wake whoever waits for it: vLLM tells of deaths that it survived."""
+    wait([process.sentinel for process in core.resources.engine_manager.processes])
+    core.resources.engine_dead = True
+    core.outputs_queue.put(_dead_error()())
+    for answer in list(core.utility_results.values()):
+        if not answer.done():
+            answer.set_exception(_dead_error()())
 
 
 def _dead_error() -> type[Exception]:

@@ -22,8 +22,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-import vllm
-
 from r1zero.engines.vllm_serve import ENDS_WITH_STDIN, HEADER, PATH
 from r1zero.engines.weight_file import WeightFile, read_weights
 
@@ -140,6 +138,8 @@ async def _answer(send: Send, status: int, content: Mapping[str, Any]) -> None:
 
 def about(vllm_config: Any) -> dict[str, Any]:
     """Versions, and the shape of the model, of a running server: whoever connects compares them with its own."""
+    import vllm  # here, since the rest needs none
+
     text = vllm_config.model_config.hf_text_config
     return {
         "r1zero": importlib.metadata.version("r1zero"),

@@ -126,9 +126,12 @@ class VLLMServerEngine:
                 self._send(client)
                 return client
             except NotAnsweredError as error:
-                if self._server is not None and not self._server.runs:
-                    raise EngineError(f"vLLM's server ended while it started:\n{self._server.last_words()}") from error
-                if time.monotonic() > deadline or (self._server is None and self._deaths == 0):
+                late = time.monotonic() > deadline
+                if self._server is not None and (late or not self._server.runs):
+                    fault = f"does not answer after engine.timeout_s={self.config.timeout_s:g}" if late else "ended"
+                    said = self._server.last_words()
+                    raise EngineError(f"the vLLM server that was started {fault}; it said:\n{said}") from error
+                if late or (self._server is None and self._deaths == 0):
                     raise EngineError(
                         f"no server answers at {self.url} ({error}); start one with "
                         "python -m r1zero.engines.vllm_serve MODEL, or leave engine.url out"
