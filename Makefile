@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs/quickstart
 SEED   ?= 0
 
-.PHONY: help install quickstart test test-slow test-trl check bench seeds study clean
+.PHONY: help install quickstart test test-slow test-trl test-vllm check bench seeds study clean
 
 help:
 	@echo "make quickstart   install, train the shipped model with Dr. GRPO and with GRPO, compare, report"
 	@echo "make test         install what tests need and run them"
 	@echo "make test-slow    the long tests"
 	@echo "make test-trl     install TRL and set its losses beside ours"
+	@echo "make test-vllm    install vLLM's build without a GPU in .venv-vllm and sample and train through it"
 	@echo "make check        formatting, lint, types"
 	@echo "make bench        speed and memory against other implementations (installs TRL)"
 	@echo "make seeds        the quickstart's Dr. GRPO run in five seeds"
@@ -50,6 +51,16 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
+
+# vLLM wants other versions than the rest, so it lives in an environment of its own.
+VLLM ?= .venv-vllm
+$(VLLM)/.installed: constraints-vllm.txt
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt --editable .
+	@touch $@
+
+test-vllm: $(VLLM)/.installed
+	$(VLLM)/bin/python -m pytest tests/engines/vllm
 
 test-trl: $(VENV)/.installed-test $(VENV)/.installed-bench
 	$(BIN)/python -m pytest tests/audit/test_trl_losses.py

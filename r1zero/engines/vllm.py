@@ -42,8 +42,8 @@ from r1zero.records import Prompt, Response
 log = logging.getLogger("r1zero")
 
 MISSING = (
-    "engine.name={name}: vLLM is not installed; pip install vllm (on a GPU machine), or see `make test-vllm` for the "
-    "build that runs without a GPU, or use engine.name fast"
+    "engine.name={name}: vLLM is not installed: pip install 'r1zero[vllm]' on a machine with a GPU (without one, `make "
+    "test-vllm` installs a build that runs on a processor), or use engine.name fast"
 )
 
 

@@ -134,7 +134,7 @@ def test_bans_travel_as_text(policy_of: PolicyOf) -> None:
 def test_without_vllm_the_error_names_what_to_install(policy_of: PolicyOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for name in ("vllm", "vllm_server"):
-        with pytest.raises(ValueError, match="pip install vllm"):
+        with pytest.raises(ValueError, match=r"pip install 'r1zero\[vllm\]'"):
             build_engine(EngineConfig(name=name), policy_of("qwen2"))  # type: ignore[arg-type]
 
 
