@@ -16,6 +16,7 @@ from r1zero.config.pretraining import (
 from r1zero.config.shared import (
     EngineConfig,
     LearnerConfig,
+    LoraConfig,
     ModelConfig,
     RewardConfig,
     SamplingConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "GroupsConfig",
     "JudgeConfig",
     "LearnerConfig",
+    "LoraConfig",
     "ModelConfig",
     "ObjectiveConfig",
     "PretrainConfig",

@@ -1,6 +1,7 @@
 """Checkpoints: a Hugging Face directory with the optimizer beside it, renamed into place when complete.
 
-checkpoints/step-000100/model/          opens with AutoModelForCausalLM.from_pretrained, float32
+checkpoints/step-000100/model/          opens with AutoModelForCausalLM.from_pretrained, float32; of an adapted model
+                                        the adapter alone
 checkpoints/step-000100/optimizer.pt    AdamW's moments and the number of updates
 checkpoints/step-000100/state.json      the step, and what else the loop must remember
 checkpoints/step-000100/replay.parquet  groups that can be replayed, where the run replays any
@@ -20,7 +21,8 @@ import torch
 from polars.exceptions import PolarsError
 from safetensors.torch import load_file
 
-from r1zero.models.load import Policy, save_policy
+from r1zero.models.load import Policy, save_policy, weights_digest
+from r1zero.models.lora import is_adapted, read_adapter, write_adapter
 from r1zero.store import sync_folder
 from r1zero.training.learner import Learner
 from r1zero.training.replay import Memory, read_memories, write_memories
@@ -41,7 +43,11 @@ def save_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        save_policy(policy, partial / "model")
+        if is_adapted(policy.model):
+            write_adapter(policy.model, partial / "model")
+            state = state | {"base": weights_digest(policy.model)}
+        else:
+            save_policy(policy, partial / "model")
         torch.save(learner.state_dict(), partial / "optimizer.pt")
         (partial / "state.json").write_text(json.dumps({"step": step} | state))
         if memories:
@@ -69,9 +75,12 @@ def load_checkpoint(run_dir: Path, step: int, policy: Policy, learner: Learner) 
     try:
         load_weights(policy, folder / "model")
         learner.load_state_dict(torch.load(folder / "optimizer.pt", map_location=policy.device, weights_only=True))
-        return json.loads((folder / "state.json").read_text())
+        state = json.loads((folder / "state.json").read_text())
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _damaged(folder, error) from error
+    if is_adapted(policy.model) and state["base"] != weights_digest(policy.model):
+        raise ValueError(f"checkpoint {folder} is an adapter to another model than model.path holds now: put that back")
+    return state
 
 
 def load_memories(run_dir: Path, step: int) -> tuple[Memory, ...]:
@@ -84,7 +93,10 @@ def load_memories(run_dir: Path, step: int) -> tuple[Memory, ...]:
 
 
 def load_weights(policy: Policy, directory: Path) -> None:
-    """Overwrite the policy's weights in place with those of a directory that `save_policy` wrote."""
+    """Overwrite the policy's weights in place with those that `save_checkpoint` wrote."""
+    if is_adapted(policy.model):
+        read_adapter(policy.model, directory)
+        return
     weights: dict[str, torch.Tensor] = {}
     for file in sorted(directory.glob("*.safetensors")):
         weights |= load_file(file)

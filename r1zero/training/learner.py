@@ -5,7 +5,6 @@ Letters: N tokens of a packed row, M response tokens, B responses, T tokens of t
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from collections import Counter
@@ -21,12 +20,14 @@ from r1zero.config import LearnerConfig
 from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of, token_logprobs
+from r1zero.models.lora import is_adapted
 from r1zero.models.packing import Packed, pack
 from r1zero.models.vision import features_of
 from r1zero.models.vision_prompt import sight
 from r1zero.objectives import TokenBatch
 from r1zero.training.batching import Group, PerToken, microbatches
 from r1zero.training.ranks import merge, sum_gradients, sum_tensors, summed, total
+from r1zero.training.reference import initial_reference, present_reference
 from r1zero.training.schedule import learning_rate
 from r1zero.training.steps import cosine, credit_shares, update_norm
 
@@ -91,7 +92,7 @@ class Learner:
         self.updates_done = 0
         self.head = head_of(policy)
         self.dtype = compute_dtype(config.dtype, policy.device)
-        self.reference = _frozen_copy(policy) if with_reference else None
+        self.reference = initial_reference(policy) if with_reference else None
         self.reference_moved = False
         freeze(policy, config.freeze)
         self.value_head = _value_head(self.head) if with_values else None
@@ -175,9 +176,9 @@ class Learner:
         return scored
 
     def refresh_reference(self) -> None:
-        """Make the reference a copy of the policy as it is."""
+        """Make the reference the policy as it is."""
         if self.reference is not None:
-            self.reference = _frozen_copy(self.policy)
+            self.reference = present_reference(self.policy)
             self.reference_moved = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -186,7 +187,7 @@ class Learner:
         if self.value_head is not None:
             state["value_head"] = self.value_head.state_dict()
         if self.reference is not None and self.reference_moved:  # else it is the initial model
-            state["reference"] = self.reference[0].state_dict()
+            state["reference"] = self.reference.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -195,7 +196,7 @@ class Learner:
         if self.value_head is not None:
             self.value_head.load_state_dict(state["value_head"])
         if self.reference is not None and "reference" in state:
-            self.reference[0].load_state_dict(state["reference"])
+            self.reference = self.reference.restored(state["reference"])
             self.reference_moved = True
 
     def _accumulated(self, batches: Sequence[list[Group]], plan: Accumulation) -> Counter[str]:
@@ -314,8 +315,8 @@ class Learner:
     @torch.no_grad()
     def _reference_logprobs(self, packed: Packed) -> Tensor:
         assert self.reference is not None
-        model, head = self.reference
-        hidden_MD = self._hidden(model, packed)
+        with self.reference.in_place() as (model, head):
+            hidden_MD = self._hidden(model, packed)
         return token_logprobs(head, hidden_MD, packed.target_ids_M, temperature=self.temperature)[0]
 
     def _hidden(self, model: PreTrainedModel, packed: Packed) -> Tensor:
@@ -345,14 +346,13 @@ class Learner:
 def freeze(policy: Policy, part: Literal["none", "vision", "language"]) -> None:
     """Take one part of a model that sees out of training; its other part learns, whatever was frozen before.
 
-    Raises ValueError for a model of text.
+    An adapted model stays as it is: its adapters stand where something learns.  Raises ValueError for a model of text.
     """
-    if part == "none":
+    if part == "none" or is_adapted(policy.model):
         return
-    if policy.vision is None:
-        raise ValueError(f"learner.freeze={part!r}: {type(policy.model).__name__} does not see; set it to none")
+    frozen = policy.part(part)
     policy.model.requires_grad_(True)
-    for module in policy.vision.towers(policy.model)[part]:
+    for module in frozen:
         module.requires_grad_(False)
 
 
@@ -368,11 +368,6 @@ def compute_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def _cpu_has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _frozen_copy(policy: Policy) -> tuple[PreTrainedModel, Head]:
-    model = copy.deepcopy(policy.model).requires_grad_(False)
-    return model, head_of(replace(policy, model=model))
 
 
 def _flat(values: Sequence[PerToken | None], like: Tensor) -> Tensor:

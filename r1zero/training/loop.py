@@ -25,6 +25,7 @@ from r1zero.engines import build_engine
 from r1zero.evaluation.ask import Asked, ask
 from r1zero.evaluation.held_out import evaluate
 from r1zero.models.load import load_policy, save_policy
+from r1zero.models.lora import adapt, write_adapter
 from r1zero.objectives import build_objective
 from r1zero.objectives.entropy import EntropyControl
 from r1zero.objectives.family import shadow_row, without_effect
@@ -100,6 +101,8 @@ class Trainer:
             max_pixels=config.model.max_pixels,
             pictures=Path(config.task.kept_images),
         )
+        if config.lora.rank:
+            adapt(self.policy, config.lora, base=config.model.path, freeze=config.learner.freeze, seed=config.seed)
         self.engine = build_engine(config.engine, self.policy)
         self.learner = Learner(
             self.policy,
@@ -157,6 +160,8 @@ class Trainer:
                 if self.progress:
                     self.progress.step(step, metrics)
             save_policy(self.policy, self.dir / "model")
+            if config.lora.rank:
+                write_adapter(self.policy.model, self.dir / "adapter")
         except NonFiniteError as error:
             raise TrainingError(self._keep_offender(error)) from error
         except OSError as error:
