@@ -67,7 +67,7 @@ class TemplateConfig:
         "native",
         "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, tinyzero, oat_zero, with pictures "
         "visual_think, visual_direct, visualthinker, visualthinker_direct, visualthinker_instruct, "
-        "visualthinker_instruct_eval, qwen2_vl, or a Jinja file",
+        "visualthinker_instruct_eval, visualthinker_llava, qwen2_vl, llava, or a Jinja file",
     )
 
 
