@@ -58,7 +58,9 @@ class TaskConfig:
         require(self.num_rows >= 0, "task.num_rows", self.num_rows, "at least 1, or 0 for all")
         require(self.num_train >= 0, "task.num_train", self.num_train, "at least 1, or 0 for all")
         require(self.max_pictures >= 0, "task.max_pictures", self.max_pictures, "at least 1, or 0 for all")
-        require(self.max_picture_pixels >= 1, "task.max_picture_pixels", self.max_picture_pixels, "at least 1")
+        limit = 64 << 20  # r1zero.tasks.pictures opens nothing larger
+        pixels = self.max_picture_pixels
+        require(1 <= pixels <= limit, "task.max_picture_pixels", pixels, f"between 1 and {limit}")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ class FirstProblems:
     @property
     def name(self) -> str:
         return self.task.name
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Why rows of its file were left out, and how many."""
+        return getattr(self.task, "left_out", {})
 
     @property
     def rows(self) -> dict[Split, Sequence[Problem]]:

@@ -125,6 +125,8 @@ class Trainer:
             write_config(self.dir, {"verb": self.config.verb, "config": to_dict(self.config)} | provenance())
             for sentence in without_effect(self.config.objective):
                 self._say(sentence)
+            for fault, count in getattr(self.task, "left_out", {}).items():
+                self._say(f"{count} rows of the file are left out: {fault}")
             return
         steps = checkpoint_steps(self.dir)
         last = steps[-1] if steps else -1
