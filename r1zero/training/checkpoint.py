@@ -97,9 +97,14 @@ def load_weights(policy: Policy, directory: Path) -> None:
     if is_adapted(policy.model):
         read_adapter(policy.model, directory)
         return
-    weights: dict[str, torch.Tensor] = {}
-    for file in sorted(directory.glob("*.safetensors")):
-        weights |= load_file(file)
+    if policy.vision is None:
+        weights: dict[str, torch.Tensor] = {}
+        for file in sorted(directory.glob("*.safetensors")):
+            weights |= load_file(file)
+    else:  # models that see are stored under older names of their parts, which only transformers' own reading undoes
+        kind: Any = type(policy.model)
+        read, found = kind.from_pretrained(directory, dtype=torch.float32, output_loading_info=True)
+        weights = {name: weight for name, weight in read.state_dict().items() if name not in found["missing_keys"]}
     missing, unexpected = policy.model.load_state_dict(weights, strict=False)
     tied = set(policy.model.all_tied_weights_keys)
     if unexpected or set(missing) - tied:

@@ -50,8 +50,8 @@ class Manner:
         return self.think, self.direct, self.instructed, self.taught
 
 
-# fine-tuning's passes and rate are those that were best for it on 200 held-out questions that no study asks: .56, .57 and
-# .57 right after 2, 5 and 10 passes at 3e-4, .51 after 2 at 1e-3
+# fine-tuning's passes and rate are those that were best for it on 200 held-out questions that no study asks: .56, .57
+# and .57 right after 2, 5 and 10 passes at 3e-4, .51 after 2 at 1e-3
 TINY = Manner(
     "visual_think", "visual_direct", "visual_think", "visual_direct", "<answer> {answer}</answer>", 5, 3e-4, 1024
 )
