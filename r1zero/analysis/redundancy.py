@@ -44,7 +44,7 @@ class Bar:
 def copied_share(text: str, run: int = RUN) -> float:
     """Share of the words that lie in `run` words in a row which stood before in the text.  NaN of no words.
 
-    A passage of p words written k times gives (k - 1) / k, whatever p >= run; a loop of fewer words tends to 1.
+    A passage written k times gives (k - 1) / k, however long it is, if all but the first come to `run` words or more.
 
     >>> copied_share("a b c d " * 4, run=4), copied_share("a b c d e", run=4)
     (0.75, 0.0)
@@ -80,7 +80,8 @@ def set_bar(first: Sequence[str]) -> Bar:
     For each measure the most extreme but k of n values, k = floor((n + 1) FALSE_ALARMS / 2): another response from the
     same model to another such question is beyond it with a chance of at most FALSE_ALARMS / 2, for any distribution
     (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world", section 2), and beyond either with at most
-    FALSE_ALARMS.  LEAST_COPIED and LEAST_PACKED only make alarms rarer.  With fewer than 39 values there is no bar.
+    FALSE_ALARMS; responses to one prompt are alike, so with few prompts that holds roughly.  LEAST_COPIED and
+    LEAST_PACKED only make alarms rarer.  With fewer than 39 values there is no bar.
     """
     sizes = [len(text.encode("utf-8", "replace")) for text in first]
     piece = int(np.median(sizes)) if sizes else 0
