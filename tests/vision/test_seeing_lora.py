@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ import torch
 from test_seeing_learner import learner_of, policy_gradient, sampled
 from test_vision_adapters import plain_inputs
 from transformers import AutoModelForImageTextToText
+from test_seeing_loop import config_of
 from vision_models import fresh
 
 from r1zero.config import LoraConfig
 from r1zero.models import lora
 from r1zero.models.load import load_policy, save_policy
 from r1zero.records import Prompt
+from r1zero.store import read_metrics
+from r1zero.training import train
 
 PromptsOf = Callable[[str], list[Prompt]]
 SEES = ("visual.", "vision_tower.", "multi_modal_projector.")
@@ -68,3 +72,18 @@ def test_sampled_is_scored_and_the_saved_model_is_the_same(family: str, prompts_
             load_policy(str(tmp_path / "adapter"), "cpu").model,
         ):
             torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_with_pictures_goes_on_from_its_adapter(tmp_path: Path) -> None:
+    save_policy(fresh("qwen2_vl"), tmp_path / "model")
+    config = replace(config_of(tmp_path), lora=LoraConfig(rank=4))
+    config = replace(config, evaluation=replace(config.evaluation, every=1), steps=3)
+    whole = replace(config, run=replace(config.run, dir=str(tmp_path / "whole")))
+    train(whole)
+    train(replace(config, steps=1))
+    train(config)
+    one, other = (
+        [{k: v for k, v in row.items() if not k.startswith("speed/")} for row in read_metrics(Path(c.run.dir))]
+        for c in (whole, config)
+    )
+    assert repr(one) == repr(other) and any(row.get("grad/norm", 0) > 0 for row in one)
