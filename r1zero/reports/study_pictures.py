@@ -70,10 +70,10 @@ def _accuracy_table(result: PictureStudy) -> TextTable:
     return TextTable(
         "accuracy",
         "held-out accuracy",
-        "Of the first and of the final model, means over seeds with Student's t intervals. Chance: one of the choices "
-        "at random; prior: always the place that is right most often; blank: the same model before pictures with "
-        "nothing in them; read: responses that name exactly one choice.",
-        ("sub-task", "which", "before", "after", "change", "chance", "prior", "blank", "read"),
+        "Of the first model and of the final one, means over seeds with Student's t intervals. Chance: one of the "
+        "choices at random; prior: always the place that is right most often; blank: the same model before pictures "
+        "with nothing in them; read: responses that name exactly one choice.",
+        ("sub-task", "arm", "start", "end", "change", "chance", "prior", "blank", "read"),
         tuple(rows),
     )
 
@@ -92,7 +92,7 @@ def _differences_table(result: PictureStudy, family: str) -> TextTable:
         "Each seed its own difference, at the end; Student's t over seeds. p of the t-test, after Holm's correction "
         f"over the {sum(not math.isnan(one.p_value) for one in found)} tests of this table, and of the sign-flip test; "
         "the last column is the difference that these seeds would find with 80 % probability.",
-        ("what", *(() if family == ACCURACY else ("which",)), "difference", "p", "Holm", "flip", "could see"),
+        ("what", *(() if family == ACCURACY else ("outcome",)), "difference", "p", "Holm", "flip", "could see"),
         tuple(rows),
         folded=family != ACCURACY,
     )

@@ -16,6 +16,7 @@ from r1zero.training.run import flatten_dict
 from r1zero.training.sft import OnStep, sft
 
 RECIPE = "recipe.json"  # the last thing that is written into a model that is finished
+PLACES = ("out", "data.path")  # another one in a study that was moved
 
 
 def prepare(
@@ -53,7 +54,7 @@ def prepare(
 def _check_same(out: Path, recipe: SFTConfig) -> None:
     there = flatten_dict(json.loads((out / RECIPE).read_text(encoding="utf-8"))["config"])
     here = flatten_dict(to_dict(recipe))
-    differing = [key for key in here if key != "out" and there.get(key, here[key]) != here[key]]
+    differing = [key for key in here if key not in PLACES and there.get(key, here[key]) != here[key]]
     if differing:
         key = differing[0]
         raise ValueError(
