@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -102,8 +102,9 @@ def load_policy(path: str, device: str = "auto", *, max_pixels: int = 0, picture
     """
     attention.register()
     where = resolve_model(path)
-    adapter = Path(where) if (base := lora.base_of(Path(where))) is not None else None
-    where = resolve_model(base) if base is not None else where
+    if (base := lora.base_of(Path(where))) is not None:
+        policy = load_policy(base, device, max_pixels=max_pixels, pictures=pictures)
+        return replace(policy, model=lora.with_adapter_of(policy.model, Path(where)))
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -113,7 +114,6 @@ def load_policy(path: str, device: str = "auto", *, max_pixels: int = 0, picture
         kind = AutoModelForImageTextToText if config.model_type in VISION else AutoModelForCausalLM
         model: PreTrainedModel = kind.from_pretrained(where, dtype=torch.float32, attn_implementation=attention.NAME)
         vision = build_vision(config, where, max_pixels)
-        model = model if adapter is None else lora.with_adapter_of(model, adapter)
     except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"model {path!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     except Exception as error:  # safetensors raises its own type for a corrupt file

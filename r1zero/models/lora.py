@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -96,8 +97,8 @@ def _linear_layers(policy: Policy, freeze: Literal["none", "vision", "language"]
 
 
 def is_adapted(model: nn.Module) -> bool:
-    """Whether `adapt` was called on a model."""
-    return hasattr(model, "peft_config")
+    """Whether some of a model's layers have adapters."""
+    return any(hasattr(module, "lora_A") for module in model.modules())
 
 
 def adapter_weights(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -169,12 +170,22 @@ def base_of(directory: Path) -> str | None:
     settings = _peft().PeftConfig.from_pretrained(str(directory))
     if not settings.base_model_name_or_path:
         raise ValueError(f"{directory / CONFIG} does not say which model it belongs to: set base_model_name_or_path")
-    return str(settings.base_model_name_or_path)
+    base = str(settings.base_model_name_or_path)
+    if Path(base).resolve() == directory.resolve():
+        raise ValueError(f"{directory / CONFIG} says that the adapter belongs to itself: set base_model_name_or_path")
+    return base
 
 
 def with_adapter_of(model: PreTrainedModel, directory: Path) -> PreTrainedModel:
-    """A model with the adapter in a directory, of any kind that peft can merge, merged into its weights."""
-    return _peft().PeftModel.from_pretrained(model, str(directory)).merge_and_unload()
+    """A model with the adapter in a directory, of any kind that peft can merge, merged into its weights.
+
+    Raises ValueError where the adapter is damaged or belongs to another model.
+    """
+    try:
+        return _peft().PeftModel.from_pretrained(model, str(directory)).merge_and_unload().eval()
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"the adapter in {directory} does not fit {type(model).__name__}: {reason}") from error
 
 
 def _on_disk(name: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -50,13 +51,13 @@ def adapted(policy: Policy, config: LoraConfig = LORA, base: str = "base", seed:
     return policy
 
 
-def sampled(policy: Policy, samples: int = 4) -> list[Group]:
+def sampled(policy: Policy, samples: int = 4, engine: Literal["fast", "huggingface"] = "fast") -> list[Group]:
     texts = ["Numbers: 3, 8, 5\nTarget: 23\n", "Target: 2\n"]
     prompts = [
         Prompt(Problem(f"p{i}", "test", text, ""), "none", text, tuple(policy.tokenizer.encode(text)))
         for i, text in enumerate(texts)
     ]
-    responses_PG = build_engine(EngineConfig(), policy).generate(
+    responses_PG = build_engine(EngineConfig(name=engine), policy).generate(
         prompts, samples=samples, sampling=SamplingConfig(max_tokens=12), address=(1,)
     )
     groups = [
@@ -111,8 +112,10 @@ def test_only_adapters_learn_and_the_models_own_weights_stay_to_the_bit(policy: 
 
 def test_what_was_sampled_is_what_is_scored_after_training(policy: Policy) -> None:
     learner = trained(adapted(policy))
-    groups = sampled(policy)
-    assert flat(learner.score(groups), "old_logprobs") == pytest.approx(flat(groups, "sampler_logprobs"), abs=1e-5)
+    of_engine = {name: sampled(policy, engine=name) for name in ("fast", "huggingface")}
+    for groups in of_engine.values():
+        assert flat(learner.score(groups), "old_logprobs") == pytest.approx(flat(groups, "sampler_logprobs"), abs=1e-5)
+    assert flat(of_engine["fast"], "responses") == flat(of_engine["huggingface"], "responses")
 
 
 def test_the_reference_is_the_model_without_its_adapter(policy: Policy, model_dir: Path) -> None:
@@ -327,6 +330,17 @@ def test_the_adapters_to_a_damaged_or_nameless_model_are_told(policy: Policy, mo
     (place / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "tiny-serch"}))
     with pytest.raises(ValueError, match=r"no model 'tiny-serch'.*tiny-search"):
         load_policy(str(place), "cpu")
+    (place / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(place)}))
+    with pytest.raises(ValueError, match="belongs to itself"):
+        load_policy(str(place), "cpu")
+    (place / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "tiny-search"}))
+    with pytest.raises(ValueError, match=r"adapter in .* does not fit Qwen2ForCausalLM"):
+        load_policy(str(place), "cpu")
+    (place / "adapter_config.json").write_text(json.dumps(config))
+    content = (place / "adapter_model.safetensors").read_bytes()
+    (place / "adapter_model.safetensors").write_bytes(content[:100])
+    with pytest.raises(ValueError, match="does not fit Qwen2ForCausalLM"):
+        load_policy(str(place), "cpu")
     (place / "adapter_model.safetensors").unlink()
     with pytest.raises(ValueError, match="save the adapter as safetensors"):
         load_policy(str(place), "cpu")
@@ -356,3 +370,14 @@ def test_the_verbs_fine_tune_an_adapter_and_evaluate_it(
     adapter = json.loads(capsys.readouterr().out)["benchmarks"]
     assert main(["eval", str(out), *ask]) == 0
     assert json.loads(capsys.readouterr().out)["benchmarks"] == adapter
+
+
+def test_an_adapter_on_top_of_an_adapter_is_opened_through_both(model_dir: Path, tmp_path: Path) -> None:
+    first = train(config_of(tmp_path / "first", model_dir, steps=1))
+    second = train(config_of(tmp_path / "second", first.dir / "adapter", steps=1))
+    merged, stacked = (load_policy(str(second.dir / name), "cpu").model.state_dict() for name in ("model", "adapter"))
+    for name, weight in merged.items():
+        torch.testing.assert_close(stacked[name], weight, atol=1e-6, rtol=1e-5)
+    whole = train(config_of(tmp_path / "third", first.dir / "adapter", **{"steps": 1, "lora.rank": 0}))
+    assert (whole.dir / "checkpoints" / "step-000001" / "model" / "config.json").exists()  # all of its weights learn
+    assert not (whole.dir / "adapter").exists()

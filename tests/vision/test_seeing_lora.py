@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from test_seeing_learner import learner_of, policy_gradient, sampled
+from test_seeing_loop import config_of
 from test_vision_adapters import plain_inputs
 from transformers import AutoModelForImageTextToText
-from test_seeing_loop import config_of
 from vision_models import fresh
 
 from r1zero.config import LoraConfig
