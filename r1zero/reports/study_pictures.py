@@ -54,6 +54,7 @@ def picture_tables(result: PictureStudy) -> dict[str, TextTable]:
         _repetition_table(result),
         _differences_table(result, SUBTASKS),
         _differences_table(result, BEHAVIOUR),
+        _seeds_table(result),
     ]
     return {table.key: table for table in tables if table.rows}
 
@@ -75,6 +76,17 @@ def _accuracy_table(result: PictureStudy) -> TextTable:
         "with nothing in them; read: responses that name exactly one choice.",
         ("sub-task", "arm", "start", "end", "change", "chance", "prior", "blank", "read"),
         tuple(rows),
+    )
+
+
+def _seeds_table(result: PictureStudy) -> TextTable:
+    return TextTable(
+        "seeds",
+        "accuracy seed by seed",
+        "Of the final models on held-out questions.",
+        ("sub-task", "arm", *(f"seed {seed}" for seed in result.seeds)),
+        tuple((one.kind, one.arm, *map(short, one.by_seed)) for one in result.subtasks),
+        folded=True,
     )
 
 
@@ -203,7 +215,7 @@ def sections(measured: Mapping[str, Sequence[MeasuredRun]], result: PictureStudy
 
     curves = draw_curves(measured)
     starts = tuple(f"Start “{name}”: {said}." for name, said in result.starts.items())
-    answers = [Section("accuracy", "Who is right", "", starts, shown("accuracy"), (_accuracy_panel(result),))]
+    answers = [Section("accuracy", "Who is right", "", starts, shown("accuracy", "seeds"), (_accuracy_panel(result),))]
     answers.append(
         Section(
             "differences",

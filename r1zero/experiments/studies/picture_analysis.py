@@ -84,17 +84,11 @@ def _difference(measured: Measured, comparison: Comparison, outcome: str) -> lis
 def _subtask(arm: str, kind: str, runs: Sequence[MeasuredRun]) -> ArmSubtask:
     before, after = ([value(one, kind, last=last) for one in runs] for last in (False, True))
     cells = [one.after[kind] for one in runs]
-    return ArmSubtask(
-        arm,
-        kind,
-        over_seeds(before),
-        over_seeds(after),
-        over_seeds(np.subtract(after, before)),
-        *(
-            over_seeds([getattr(cell, name) for cell in cells]).estimate
-            for name in ("chance", "prior", "blank", "read")
-        ),
+    chance, prior, blank, read = (
+        over_seeds([getattr(cell, name) for cell in cells]).estimate for name in ("chance", "prior", "blank", "read")
     )
+    ends = (over_seeds(before), over_seeds(after), over_seeds(np.subtract(after, before)))
+    return ArmSubtask(arm, kind, *ends, chance, prior, blank, read, tuple(after))
 
 
 def _behaviour(arm: str, what: str, runs: Sequence[MeasuredRun]) -> ArmBehaviour:
@@ -127,6 +121,7 @@ def _notes(gathered: Gathered) -> list[str]:
     seeds = len(gathered.seeds)
     if seeds < 2:
         return ["one seed: no interval over seeds exists, so nothing here is a finding"]
+    same = ["all seeds answer the same held-out questions: intervals are about training, not about other questions"]
     if seeds < 6:
-        return [f"a sign-flip test over {seeds} seeds cannot fall below p = {2.0 ** (1 - seeds):.3g}"]
-    return []
+        same.append(f"a sign-flip test over {seeds} seeds cannot fall below p = {2.0 ** (1 - seeds):.3g}")
+    return same

@@ -18,6 +18,7 @@ from r1zero.experiments.studies.pictures import (
 )
 from r1zero.statistics.intervals import Interval, show_p
 
+RARE = 0.9  # where more of the answers come at once, the others are too few to say what their thinking does
 CALLED = {
     RESPONSE_TOKENS: "held-out responses",
     AT_ONCE: "held-out responses without thinking",
@@ -32,7 +33,7 @@ def verdicts(
 ) -> tuple[str, ...]:
     """A sentence for each comparison, then whether thinking matters, then whether responses repeat themselves."""
     said = [_sentence(one, differences) for one in differences if one.family == ACCURACY]
-    said += [_thinking_sentence(one) for one in thinking if math.isfinite(one.own.estimate)]
+    said += [_thinking_sentence(one) for one in thinking if one.without_thinking.estimate < RARE]
     alarmed = [one for one in repetition if one.sounded]
     said += [_repetition_sentence(one) for one in alarmed]
     if repetition and not alarmed:
@@ -68,17 +69,17 @@ def accuracy_clause(one: Difference) -> str:
 
 
 def _thinking_sentence(one: ArmThinking) -> str:
-    lost = one.own_minus_deleted
-    where = f"the thinking of {one.arm}'s final model"
-    if lost.low > 0:
-        start = f"{where[0].upper()}{where[1:]} matters: without it accuracy falls"
-    elif lost.high < 0:
-        start = f"{where[0].upper()}{where[1:]} harms: without it accuracy rises"
+    lost = _negative(one.own_minus_deleted)
+    who = f"the thinking of {one.arm}'s final model"
+    if lost.high < 0:
+        start = f"{who[0].upper()}{who[1:]} matters"
+    elif lost.low > 0:
+        start = f"{who[0].upper()}{who[1:]} harms"
     else:
-        start = f"Whether {where} matters cannot be told: without it accuracy moves"
-    other = f"with another question's thinking it is {fraction(_negative(one.own_minus_swapped))}"
-    share = f"{one.without_thinking.estimate:.0%} of its answers have none"
-    return f"{start} by {fraction(_negative(lost))}, {other}; {share}."
+        start = f"Whether {who} matters cannot be told"
+    other = f"with another question's {fraction(_negative(one.own_minus_swapped))}"
+    share = f"; {one.without_thinking.estimate:.0%} of its answers have none" if one.without_thinking.estimate else ""
+    return f"{start}: without it accuracy changes by {fraction(lost)}, {other}{share}."
 
 
 def _repetition_sentence(one: ArmRepetition) -> str:

@@ -69,6 +69,7 @@ class ArmSubtask:
     prior: float
     blank: float  # of the final model before pictures with nothing in them
     read: float  # of its responses, those that name exactly one choice
+    by_seed: tuple[float, ...]  # accuracy of the final models
 
 
 @dataclass(frozen=True)
