@@ -33,7 +33,7 @@ from r1zero.experiments.studies.design import (
 )
 from r1zero.experiments.studies.pictures import ACCURACY, SUBTASKS, MeasuredRun, PictureStudy
 from r1zero.experiments.studies.preparing import prepare
-from r1zero.experiments.studies.starts import AT_ONCE, INSTRUCT, SFT, examples
+from r1zero.experiments.studies.starts import AT_ONCE, INSTRUCT, MANNERS, SFT, examples
 from r1zero.experiments.studies.visual import FREEZE, RL_VS_SFT, VISUAL_STUDIES
 from r1zero.experiments.studies.visual_measures import CURVES, OverTraining, RepetitionAlarm, SubtaskCell, Triviality
 from r1zero.reports.study import render, render_study
@@ -54,9 +54,9 @@ def tiny() -> TrainConfig:
 
 
 @pytest.mark.parametrize("study", VISUAL_STUDIES, ids=lambda study: study.name)
-@pytest.mark.parametrize("recipe", ["own", "visualthinker"])
-def test_settings_of_an_arm_change_nothing_in_the_arms_own_config(study, recipe):
-    config = build(TrainConfig, load_recipe(study.recipe if recipe == "own" else recipe, "train"))
+@pytest.mark.parametrize("template", [manner.think for manner in MANNERS])
+def test_settings_of_an_arm_change_nothing_in_the_arms_own_config(study, template):
+    config = with_settings(tiny(), {"template.name": template})
     for arm in study.arms.values():
         own = with_settings(config, settings_of(arm, config))
         assert with_settings(own, settings_of(arm, own)) == own
@@ -76,15 +76,17 @@ def test_arms_differ_in_their_settings_and_begin_from_their_models(tmp_path):
     assert differing == {"template.name", "run.dir"}
 
 
-def test_a_real_model_is_asked_as_its_recipe_asks(tmp_path):
-    config = build(TrainConfig, load_recipe("visualthinker", "train"))
-    by_arm = {Path(c.run.dir).parent.name: c.template.name for c in arm_configs(RL_VS_SFT, config, tmp_path, 1)}
-    assert by_arm == {
-        "base": "visualthinker",
-        "sft": "qwen2_vl",
-        "rl": "visualthinker",
-        "rl_direct": "visualthinker_direct",
-    }
+@pytest.mark.parametrize(
+    ("template", "asked"),
+    [
+        ("visualthinker", ["visualthinker", "qwen2_vl", "visualthinker", "visualthinker_direct"]),
+        ("visualthinker_instruct", ["visualthinker_instruct", "qwen2_vl", "visualthinker_instruct", "qwen2_vl"]),
+        ("visualthinker_llava", ["visualthinker_llava", "llava", "visualthinker_llava", "llava"]),
+    ],
+)
+def test_a_real_model_is_asked_as_its_recipe_asks(template, asked, tmp_path):
+    config = with_settings(build(TrainConfig, load_recipe("visualthinker", "train")), {"template.name": template})
+    assert [one.template.name for one in arm_configs(RL_VS_SFT, config, tmp_path, 1)] == asked
 
 
 def test_a_named_model_stands_in_the_place_of_the_one_that_would_be_made(tmp_path):

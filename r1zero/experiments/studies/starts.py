@@ -55,18 +55,29 @@ class Manner:
 TINY = Manner(
     "visual_think", "visual_direct", "visual_think", "visual_direct", "<answer> {answer}</answer>", 5, 3e-4, 1024
 )
-VISUALTHINKER = Manner(  # the recipe visualthinker_sft
+VISUALTHINKER = Manner(  # passes, rate and size of a step are those of the recipe visualthinker_sft, as in the next two
     "visualthinker", "visualthinker_direct", "visualthinker_instruct", "qwen2_vl", "{answer}", 2, 2e-5, 4800
 )
+INSTRUCTED = replace(VISUALTHINKER, think="visualthinker_instruct", direct="qwen2_vl")
+LLAVA = replace(
+    INSTRUCTED, think="visualthinker_llava", instructed="visualthinker_llava", direct="llava", taught="llava"
+)
+MANNERS = (TINY, VISUALTHINKER, INSTRUCTED, LLAVA)
 
 
 def manner_of(config: TrainConfig) -> Manner:
-    """The manner that the config's template belongs to.  Raises ValueError for any other template."""
-    for manner in (TINY, VISUALTHINKER):
-        if config.template.name in manner.templates:
-            return manner
-    known = ", ".join(dict.fromkeys(TINY.templates + VISUALTHINKER.templates))
-    raise ValueError(f"template.name={config.template.name}: the studies of pictures know {known}")
+    """The manner whose thinking the config's template asks for, or else one that it belongs to.
+
+    Raises ValueError for any other template.
+    """
+    name = config.template.name
+    found = [manner for manner in MANNERS if manner.think == name] + [
+        manner for manner in MANNERS if name in manner.templates
+    ]
+    if not found:
+        known = ", ".join(dict.fromkeys(template for manner in MANNERS for template in manner.templates))
+        raise ValueError(f"template.name={name}: the studies of pictures know {known}")
+    return found[0]
 
 
 def thinking(config: TrainConfig) -> str:
@@ -74,7 +85,9 @@ def thinking(config: TrainConfig) -> str:
 
 
 def direct(config: TrainConfig) -> str:
-    return manner_of(config).direct
+    """What already answers at once stays as it is."""
+    at_once = {manner.direct for manner in MANNERS}
+    return config.template.name if config.template.name in at_once else manner_of(config).direct
 
 
 def instructed(config: TrainConfig) -> str:
@@ -163,5 +176,5 @@ INSTRUCT = Preparation(
         "thinking span and the others after careful thinking"
     ),
     make=conversation,
-    is_there=lambda config: config.template.name == manner_of(config).instructed != manner_of(config).think,
+    is_there=lambda config: manner_of(config).think == manner_of(config).instructed and manner_of(config) is not TINY,
 )
