@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side: threads of several processes wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 from r1zero.analysis.ledger import length_reference
 from r1zero.analysis.metrics import evaluation_metrics, rollout_metrics

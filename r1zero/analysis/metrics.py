@@ -12,6 +12,7 @@ import numpy as np
 
 from r1zero.analysis.groups import degenerate_predicted, degenerate_share
 from r1zero.analysis.ledger import LengthReference, decompose_length, length_reference
+from r1zero.analysis.redundancy import copied_share
 from r1zero.config import RewardConfig
 from r1zero.facts.cues import POOLS, CuePool, count_cues
 from r1zero.grading.pool import is_failure, is_timeout
@@ -109,11 +110,13 @@ def _outcome_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
 
 def _length_metrics(rollouts: Sequence[Rollout], reference: LengthReference | None) -> dict[str, float]:
     tokens = [rollout.response.num_tokens for rollout in rollouts]
+    copied = [copied_share(rollout.response.text) for rollout in rollouts]
     change = decompose_length(reference, length_reference(rollouts)) if reference and rollouts else None
     return {
         "response/tokens_mean": _mean(tokens),
         "response/tokens_p95": float(np.quantile(tokens, 0.95)) if tokens else math.nan,
         "response/tokens_max": float(max(tokens)) if tokens else math.nan,
+        "response/copied_share": _mean(share for share in copied if not math.isnan(share)),
         "response/change": change.total if change else math.nan,
         "response/change_within": change.within_total if change else math.nan,
         "response/change_mix": change.mix_total if change else math.nan,

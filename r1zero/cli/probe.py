@@ -91,6 +91,7 @@ def config_for(target: Target, arguments: Arguments, out: Path) -> ProbeConfig:
     overrides = dict(arguments.overrides) | {"out": str(out)}
     recipe = arguments.options.get("recipe", "")
     if target.kind == "run" and not target.stored:
+        refuse_intervening(target, arguments)
         values = of_own(read_recipe(Path(target.path) / "config.json"))
         values = merge(values, load_recipe(recipe, "probe") if recipe else {})
     elif target.kind == "model":
@@ -163,6 +164,16 @@ def refuse_asking(arguments: Arguments) -> None:
         if key.split(".")[0] not in MAY_BE_SET:
             raise ValueError(
                 f"--{key}: nothing is asked here, stored responses are read; it can be set where a model is probed"
+            )
+
+
+def refuse_intervening(target: Target, arguments: Arguments) -> None:
+    """Raises ValueError for a setting of interventions where checkpoints are asked the same questions, and no more."""
+    for key, value in arguments.overrides.items():
+        if key == "thinking" or key.split(".")[0] == "causal":
+            raise ValueError(
+                f"--{key} {value}: a run is followed over its checkpoints, whose responses are not intervened in; give "
+                f"{target.path}/model for that"
             )
 
 

@@ -17,6 +17,7 @@ from r1zero.config.pretraining import (
 from r1zero.config.shared import (
     EngineConfig,
     LearnerConfig,
+    LoraConfig,
     ModelConfig,
     RewardConfig,
     SamplingConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "GroupsConfig",
     "JudgeConfig",
     "LearnerConfig",
+    "LoraConfig",
     "ModelConfig",
     "ObjectiveConfig",
     "PretrainConfig",

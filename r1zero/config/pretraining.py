@@ -9,6 +9,7 @@ from typing import Literal
 from r1zero.config.knobs import knob, require
 from r1zero.config.shared import (
     LearnerConfig,
+    LoraConfig,
     ModelConfig,
     TaskConfig,
     TemplateConfig,
@@ -126,6 +127,7 @@ class SFTConfig:
     data: TextDataConfig = knob(TextDataConfig, "what it reads")
     task: TaskConfig = knob(TaskConfig, "source task: what is asked")
     template: TemplateConfig = knob(TemplateConfig, "source task: how it is asked")
+    lora: LoraConfig = knob(LoraConfig, "learning adapters in place of the model's own weights")
     learner: LearnerConfig = knob(LearnerConfig, "how it learns")
     verb: typing.ClassVar[str] = "sft"
 

@@ -37,6 +37,9 @@ class TaskConfig:
         ("count", "relation", "depth", "distance"), "visual: kinds of questions about rendered pictures, asked in turn"
     )
     num_rows: int = knob(0, "sat, cvbench, visual_file: rows that are read of the file, its first ones; 0 is all")
+    num_train: int = knob(
+        0, "training problems, the first ones of the seed, asked again and again in another order; 0 is all there are"
+    )
     max_pictures: int = knob(
         0, "sat, visual_file: rows with more pictures are left out and counted; 0 keeps all, VisualThinker-R1-Zero: 1"
     )
@@ -53,8 +56,11 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         require(self.num_rows >= 0, "task.num_rows", self.num_rows, "at least 1, or 0 for all")
+        require(self.num_train >= 0, "task.num_train", self.num_train, "at least 1, or 0 for all")
         require(self.max_pictures >= 0, "task.max_pictures", self.max_pictures, "at least 1, or 0 for all")
-        require(self.max_picture_pixels >= 1, "task.max_picture_pixels", self.max_picture_pixels, "at least 1")
+        limit = 64 << 20  # r1zero.tasks.pictures opens nothing larger
+        pixels = self.max_picture_pixels
+        require(1 <= pixels <= limit, "task.max_picture_pixels", pixels, f"between 1 and {limit}")
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class TemplateConfig:
         "native",
         "how a problem becomes a prompt: native, few_shot, r1, qwen_math, none, simplerl_qwen, simplerl_abel, "
         "tinyzero, oat_zero, with pictures visual_think, visual_direct, visualthinker, visualthinker_direct, "
-        "visualthinker_instruct, visualthinker_instruct_eval, qwen2_vl, or a Jinja file",
+        "visualthinker_instruct, visualthinker_instruct_eval, visualthinker_llava, qwen2_vl, llava, or a Jinja file",
     )
 
 
@@ -133,6 +139,27 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         require(self.overlong_buffer >= 0, "reward.overlong_buffer", self.overlong_buffer, "at least 0")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    rank: int = knob(
+        0,
+        "rank of the adapters that learn in place of the model's own weights (8 to 64 are usual); 0: all weights learn",
+    )
+    alpha: float = knob(32.0, "what an adapter adds is multiplied by alpha / rank; usually one or two times the rank")
+    targets: tuple[str, ...] = knob(
+        ("all",),
+        "linear layers that get an adapter, by the last words of their names, such as q_proj,v_proj; `all` is each but "
+        "the output head, in the part of the model that learner.freeze leaves",
+    )
+    dropout: float = knob(0.0, "must stay 0: with dropout, what is scored would not be what was sampled")
+
+    def __post_init__(self) -> None:
+        require(self.rank >= 0, "lora.rank", self.rank, "at least 1, or 0 to train all weights")
+        require(self.alpha > 0, "lora.alpha", self.alpha, "above 0")
+        require(bool(self.targets), "lora.targets", self.targets, "one name at least, or all")
+        require(self.dropout == 0, "lora.dropout", self.dropout, "0, since what is sampled is what is scored")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from r1zero.config.knobs import knob, require
 from r1zero.config.shared import (
     EngineConfig,
     LearnerConfig,
+    LoraConfig,
     ModelConfig,
     RewardConfig,
     SamplingConfig,
@@ -211,6 +212,7 @@ class TrainConfig:
     groups: GroupsConfig = knob(GroupsConfig, "what becomes of groups that teach nothing")
     replay: ReplayConfig = knob(ReplayConfig, "learning again from earlier steps")
     objective: ObjectiveConfig = knob(ObjectiveConfig, "what is maximised")
+    lora: LoraConfig = knob(LoraConfig, "learning adapters in place of the model's own weights")
     learner: LearnerConfig = knob(LearnerConfig, "how it is maximised")
     evaluation: EvaluationConfig = knob(EvaluationConfig, "how progress is measured")
     checkpoint: CheckpointConfig = knob(CheckpointConfig, "what survives a crash")
@@ -226,7 +228,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(self.max_staleness >= 0, "engine.max_staleness", self.max_staleness, "at least 0")
-        require(self.steps >= 1, "steps", self.steps, "at least 1")
+        require(self.steps >= 0, "steps", self.steps, "at least 0")
         require(self.problems_per_step >= 1, "problems_per_step", self.problems_per_step, "at least 1")
         require(self.responses_per_problem >= 1, "responses_per_problem", self.responses_per_problem, "at least 1")
         require(self.sampling.max_tokens >= 1, "sampling.max_tokens", self.sampling.max_tokens, "at least 1")

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from r1zero.models.load import Policy
+from r1zero.models.lora import is_adapted, merged
 
 
 @runtime_checkable
@@ -29,5 +30,6 @@ def publish(engine: object, policy: Policy, version: int) -> None:
 
 
 def named_weights(policy: Policy) -> Iterable[tuple[str, Tensor]]:
-    """Every weight by its name in the model; those that are tied once."""
-    return ((name, parameter.detach()) for name, parameter in policy.model.named_parameters())
+    """Every weight by its name in the model; those that are tied once.  An adapter is added up."""
+    weights = {name: parameter.detach() for name, parameter in policy.model.named_parameters()}
+    return merged(policy.model, weights) if is_adapted(policy.model) else weights.items()

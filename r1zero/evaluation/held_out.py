@@ -78,6 +78,7 @@ def evaluate(
 def subtask_metrics(rollouts: Sequence[Rollout], blank: Sequence[Rollout], suite: str) -> dict[str, float]:
     """Of multiple choices with sub-tasks, eval/SUITE/{subtask,chance,prior,read,blank}/NAME, fractions.
 
+    eval/SUITE/problems/NAME says how many problems they are shares of.
     `blank` are responses to the same problems before pictures with nothing in them; NAME is in small letters, and
     `total` is all of them.
     """
@@ -89,6 +90,7 @@ def subtask_metrics(rollouts: Sequence[Rollout], blank: Sequence[Rollout], suite
             f"eval/{suite}/subtask/{name}": accuracy.estimate,
             f"eval/{suite}/subtask/{name}_low": accuracy.low,
             f"eval/{suite}/subtask/{name}_high": accuracy.high,
+            f"eval/{suite}/problems/{name}": row.problems,
             f"eval/{suite}/chance/{name}": row.chance,
             f"eval/{suite}/prior/{name}": row.prior,
             f"eval/{suite}/read/{name}": row.read.estimate,

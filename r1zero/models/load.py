@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,7 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from r1zero.config import nearest
-from r1zero.models import attention
+from r1zero.models import attention, lora
 from r1zero.models.vision import VISION, Vision, build_vision
 
 SHIPPED = Path(str(files("r1zero") / "models" / "shipped"))
@@ -51,6 +53,12 @@ class Policy:
         own = self.tokenizer.eos_token_id
         return own if own in self.end_ids else self.end_ids[0]
 
+    def part(self, name: Literal["vision", "language"]) -> list[nn.Module]:
+        """The modules of one part of a model that sees.  Raises ValueError for a model of text."""
+        if self.vision is None:
+            raise ValueError(f"learner.freeze={name!r}: {type(self.model).__name__} does not see; set it to none")
+        return self.vision.towers(self.model)[name]
+
 
 def shipped_models() -> list[str]:
     """Names of the models inside the package."""
@@ -62,7 +70,7 @@ def resolve_model(path: str) -> str:
     if path in shipped_models():
         return str(SHIPPED / path)
     if Path(path).is_dir():
-        if not (Path(path) / "config.json").exists():
+        if not holds_model(Path(path)):
             raise ValueError(f"model {path!r} has no config.json: give the directory that save_pretrained wrote")
         return path
     if path.count("/") != 1 or path.startswith((".", "/", "~")):
@@ -71,6 +79,11 @@ def resolve_model(path: str) -> str:
             f"{nearest(path, shipped_models())}"
         )
     return path
+
+
+def holds_model(directory: Path) -> bool:
+    """Whether a directory has a model's weights, or an adapter to some."""
+    return (directory / "config.json").exists() or (directory / lora.CONFIG).exists()
 
 
 def choose_device(name: str) -> torch.device:
@@ -84,11 +97,15 @@ def choose_device(name: str) -> torch.device:
 def load_policy(path: str, device: str = "auto", *, max_pixels: int = 0, pictures: Path | None = None) -> Policy:
     """Model and tokenizer from a directory, a Hub id or a shipped name, in float32 on `device`.
 
+    A directory with an adapter gives the model that it belongs to, the adapter merged into its weights.
     Of a model that sees also its picture settings: `max_pixels` above 0 replaces its limit on a picture's area, and
     `pictures` is the folder where sha256:HEX is looked up.
     """
     attention.register()
     where = resolve_model(path)
+    if (base := lora.base_of(Path(where))) is not None:
+        policy = load_policy(base, device, max_pixels=max_pixels, pictures=pictures)
+        return replace(policy, model=lora.with_adapter_of(policy.model, Path(where)))
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -96,7 +113,7 @@ def load_policy(path: str, device: str = "auto", *, max_pixels: int = 0, picture
         tokenizer = AutoTokenizer.from_pretrained(where)
         config = AutoConfig.from_pretrained(where)
         kind = AutoModelForImageTextToText if config.model_type in VISION else AutoModelForCausalLM
-        model = kind.from_pretrained(where, dtype=torch.float32, attn_implementation=attention.NAME)
+        model: PreTrainedModel = kind.from_pretrained(where, dtype=torch.float32, attn_implementation=attention.NAME)
         vision = build_vision(config, where, max_pixels)
     except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"model {path!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
@@ -129,11 +146,18 @@ def make_policy(
 
 
 def weights_digest(model: PreTrainedModel, samples: int = 256) -> str:
-    """A digest of a model's weights, from some hundred numbers of each: another training step gives another one."""
+    """A digest of a model's weights, from some hundred numbers of each: another training step gives another one.
+
+    An adapter is left out: with one or without, it is the digest of the model's own weights.
+    """
     digest = hashlib.sha256()
+    adapters = lora.adapter_weights(model)
     for name, weight in model.state_dict().items():
+        if name in adapters:
+            continue
         flat = weight.detach().flatten()
         some = flat[:: max(1, flat.numel() // samples)].to("cpu", torch.float32)
+        name = name.replace(".base_layer.", ".")
         digest.update(f"{name} {tuple(weight.shape)}".encode() + some.numpy().tobytes())
     return digest.hexdigest()
 
@@ -146,12 +170,12 @@ def save_policy(
 ) -> None:
     """Write a Hugging Face directory that `AutoModelForCausalLM.from_pretrained` opens (or ...ImageTextToText).
 
-    `weights` stand for the model's own where it holds only a part of them.
+    `weights` stand for the model's own where it holds only a part of them.  An adapter is merged into what is written.
     """
-    state = {
-        name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype)
-        for name, t in (policy.model.state_dict() if weights is None else weights).items()
-    }
+    whole = policy.model.state_dict() if weights is None else weights
+    if lora.is_adapted(policy.model):
+        whole = dict(lora.merged(policy.model, whole))
+    state = {name: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype) for name, t in whole.items()}
     policy.model.config.dtype = dtype
     policy.model.save_pretrained(directory, state_dict=state)
     policy.tokenizer.save_pretrained(directory)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1zero.config import nearest
-from r1zero.models.load import shipped_models
+from r1zero.models.load import holds_model, shipped_models
 from r1zero.store import FOLDERS, read_config, read_metrics
 from r1zero.training.checkpoint import checkpoint_steps
 
@@ -40,6 +40,8 @@ def find_target(path: str, *, stored: bool = False) -> Target:
     place = Path(path)
     if path in shipped_models():
         return Target(path, "model", path)
+    if place.is_dir() and (place / "adapter_config.json").exists():
+        return Target(path, "model", place.resolve().name)
     if place.is_dir() and (place / "config.json").exists():
         saved = _json(place / "config.json")
         if "verb" not in saved and "config" not in saved:
@@ -100,7 +102,7 @@ def find_checkpoints(run_dir: Path) -> list[Checkpoint]:
         found[last] = Checkpoint("final", last, str(final))
     for step in checkpoint_steps(run_dir):
         model = run_dir / "checkpoints" / f"step-{step:06d}" / "model"
-        if (model / "config.json").exists() and step not in found:
+        if holds_model(model) and step not in found:
             found[step] = Checkpoint(f"step {step}", step, str(model))
     if not any(step > 0 for step in found):
         raise ValueError(

@@ -1,7 +1,8 @@
 """Whether the answer needs the thinking before it: the same response with its thinking deleted, or another question's.
 
 The thinking of a response is its text before the answer's opener (`</think> <answer>`, `Answer:`, the sentence of the
-last box).  In each arm the model reads some thinking, the opener, and then answers.
+last box).  In each arm the model reads some thinking, the opener, and then answers.  Tags open the answer as the
+response itself spaces them, since a model may never have seen them otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from r1zero.models.load import Policy
 from r1zero.probe.continuations import Continuation, Prefix, continue_from, fits
 from r1zero.probe.effects import Contrast, Effect, effects, share
 from r1zero.probe.stored import Stored, read_rows, spread, usable, write_table
-from r1zero.probe.wording import encode, opener, thinking_ends
+from r1zero.probe.wording import encode, opener, own_tags, thinking_ends
 from r1zero.statistics.intervals import Interval, cluster_interval
 from r1zero.store import write_atomically
 from r1zero.tasks.templates import Template
@@ -80,6 +81,7 @@ class _Thought:
     source: Stored
     ids: tuple[int, ...]  # tokens of the thinking
     text: str
+    tags: str | None  # that open its answer, as it spaces them; None for other openers
 
 
 def thinking_test(
@@ -169,7 +171,8 @@ def _thought(one: Stored, template: Template) -> _Thought | None:
         return None
     count = one.tokens.before(end)
     seam = one.tokens.text[len(one.tokens.first(count)) : end]
-    return _Thought(one, one.tokens.ids[:count] + encode(one.tokens.tokenizer, seam), one.tokens.text[:end])
+    ids = one.tokens.ids[:count] + encode(one.tokens.tokenizer, seam)
+    return _Thought(one, ids, one.tokens.text[:end], own_tags(one.tokens.text, end))
 
 
 def _swapped(thoughts: Sequence[_Thought], rng: random.Random) -> list[tuple[_Thought, _Thought]]:
@@ -194,7 +197,7 @@ def _arms(policy: Policy, template: Template, own: _Thought, other: _Thought) ->
 
     def prefix(thought: _Thought | None) -> Prefix:
         ids, text = (thought.ids, thought.text) if thought is not None else ((), "")
-        opened = encode(policy.tokenizer, opener(template, text))
+        opened = encode(policy.tokenizer, opener(template, text, own.tags))
         return Prefix(own.source.key, own.source.prompt, (), ids + opened)
 
     return [prefix(own), prefix(None), prefix(other)]

@@ -47,13 +47,15 @@ _STATED_NUMBER = re.compile(r"(?<![\d.,])(\d+)(?=\.?\n|\.(?: |$))")
 MOST_DIGITS = 12
 
 
-def opener(template: Template, before: str) -> str:
+def opener(template: Template, before: str, own: str | None = None) -> str:
     """What opens an answer where the template wants it, after the text `before`; its line breaks are not doubled.
+
+    `own` is another wording of it, such as the response's.
 
     >>> opener(Template("t", "", answer_format="native"), "1+2=3\\n"), opener(Template("t", ""), "1+2=3")
     ('Answer:', '\\nAnswer:')
     """
-    text = OPENERS[template.answer_format]
+    text = OPENERS[template.answer_format] if own is None else own
     while text.startswith("\n") and (before.endswith("\n") or not before.strip()):
         text, before = text[1:], before[:-1]
     return text
@@ -134,6 +136,7 @@ _MARKS = {
     "last_number": re.compile(r"\d"),
 }
 _SENTENCE_END = re.compile(r"\n\s*|[.!?:]\s+")
+_TAGS_ALONE = re.compile(r"\s*(?:</think>\s*)?<answer>")
 
 
 def thinking_ends(text: str, answer_format: str) -> int | None:
@@ -155,3 +158,13 @@ def thinking_ends(text: str, answer_format: str) -> int | None:
         return len(text[: thought if thought >= 0 else found[-1].start()].rstrip(" \n"))
     line = [match.end() for match in _SENTENCE_END.finditer(text, 0, found[-1].start())]
     return line[-1] if line else 0
+
+
+def own_tags(text: str, end: int) -> str | None:
+    """The tags with which a response opens its answer at the character `end`, as it spaces them; None without any.
+
+    >>> own_tags("left.</think> <answer> left", 5), own_tags("left. </think> It is <answer> left", 5)
+    ('</think> <answer>', None)
+    """
+    found = _TAGS_ALONE.match(text, end)
+    return found[0] if found else None

@@ -61,7 +61,7 @@ class RunsProgress(LiveDisplay):
 
 def worth_a_line(before: RunState, now: RunState) -> bool:
     """Where nothing redraws: a new status, an evaluation, or another tenth of the way."""
-    tenths = [state.step * 10 // state.total for state in (before, now)]
+    tenths = [state.step * 10 // max(1, state.total) for state in (before, now)]
     evaluated = now.accuracy != before.accuracy and math.isfinite(now.accuracy)
     moved = before.step < now.step < now.total  # the last step is told by the status
     return now.status != before.status or (moved and (tenths[0] != tenths[1] or evaluated))

@@ -23,6 +23,7 @@ WORDS = (
     "after",
     "and",
     "answers",
+    "arm",
     "best",
     "by",
     "contrast",

@@ -2,192 +2,62 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from r1zero.experiments.studies.design import Gathered
-from r1zero.experiments.studies.factorial import tokens
-from r1zero.experiments.studies.length_bias import FACTORS, PLACES, WHERE, Diagnostic, LengthBias, MeasuredRun
-from r1zero.experiments.studies.lengths import ANSWERS
-from r1zero.reports import page
+from r1zero.experiments.studies.length_bias import LengthBias
+from r1zero.experiments.studies.pictures import PictureStudy
+from r1zero.reports import page, study_lengths, study_pictures
 from r1zero.reports.html import config_rows, provenance_rows
-from r1zero.reports.sections import TextTable, terminal_table
-from r1zero.reports.study_figures import ARM_COLUMNS, draw_arms, draw_effects, draw_theory
-from r1zero.statistics.intervals import show_p
+from r1zero.reports.sections import Section
 from r1zero.store import write_atomically
 
-SHORT = dict(zip(FACTORS, ("1/length", "1/std", "interaction"), strict=True))
+
+@dataclass(frozen=True)
+class View:
+    """How one kind of result is shown."""
+
+    headline: Callable[[Any], str]
+    render: Callable[[Any], RenderableType]  # on the terminal
+    sections: Callable[[Any, Any], list[Section]]  # of the page: measured runs, result
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Tables
+VIEWS: dict[type, View] = {
+    LengthBias: View(study_lengths.headline, study_lengths.render, study_lengths.sections),
+    PictureStudy: View(study_pictures.headline, study_pictures.render, study_pictures.sections),
+}
 
 
-def study_tables(result: LengthBias) -> list[TextTable]:
-    """Lengths by arm, effects by place, theory, diagnostics."""
-    return [
-        *(_lengths_table(result, answers) for answers in ("wrong", "right")),
-        *(_effects_table(result, where) for where in WHERE),
-        _theory_table(result),
-        _diagnostics_table(result.diagnostics),
-    ]
+def render(result: Any) -> RenderableType:
+    """Verdicts, tables and notes for the terminal."""
+    return VIEWS[type(result)].render(result)
 
 
-def _lengths_table(result: LengthBias, answers: str) -> TextTable:
-    rows = [
-        (
-            one.arm,
-            f"{one.first.estimate:.0f} → {one.last.estimate:.0f}",
-            tokens(one.change),
-            tokens(one.held_out_change),
-            tokens(one.equal_accuracy, ".0f"),
-        )
-        for one in result.arms
-        if one.answers == answers
-    ]
-    return TextTable(
-        f"lengths-{answers}",
-        f"tokens of {answers} answers",
-        f"Training rollouts, first {result.first_steps} to last {result.last_steps} steps, and held-out problems, "
-        "first to last evaluation; Student's t over seeds. Equal accuracy: the length when all arms of a seed had "
-        "reached the same training accuracy."
-        if answers == "wrong"
-        else "",
-        ("arm", "training", "change", "held-out change", "equal accuracy"),
-        tuple(rows),
-    )
-
-
-def _effects_table(result: LengthBias, where: str) -> TextTable:
-    rows = []
-    for answers in ("wrong", "right"):
-        for one in result.effects:
-            if (one.where, one.answers) == (where, answers):
-                shown = (bare_p(p) for p in (one.p_value, one.holm_p, one.sign_flip_p))
-                could_see = f"{one.detectable:.1f}" if math.isfinite(one.detectable) else "–"
-                rows.append((SHORT[one.factor], answers, tokens(one.interval), *shown, could_see))
-    explained = (
-        "With the division less without it, each seed its own contrast; Student's t over seeds. p of the t-test, after "
-        "Holm's correction over the 12 tests in training and on held-out problems, and of the sign-flip test; the last "
-        "column is the effect that these seeds would find with 80 % probability."
-    )
-    caption = {"training": explained, "equal accuracy": "A check, outside the tests that are corrected."}
-    return TextTable(
-        f"effects-{where.replace(' ', '-')}",
-        f"effects {PLACES[where]}, in tokens",
-        caption.get(where, ""),
-        ("factor", "answers", "effect", "p", "Holm", "flip", "could see"),
-        tuple(rows),
-    )
-
-
-def _theory_table(result: LengthBias) -> TextTable:
-    by_answers = {answers: {one.arm: one for one in result.arms if one.answers == answers} for answers in ANSWERS}
-    rows = []
-    for arm, gap in result.gap.items():
-        wrong, right = by_answers["wrong"][arm], by_answers["right"][arm]
-        rows.append(
-            (
-                arm,
-                tokens(gap, "+.2f"),
-                tokens(wrong.drift, "+.2f"),
-                tokens(wrong.change.estimate),
-                tokens(right.drift, "+.2f"),
-                tokens(right.change.estimate),
-            )
-        )
-    return TextTable(
-        "theory",
-        "theory, from each arm's own first rollouts",
-        "1/L gap: mean of w p (1 − p) {E[1/L | right] − E[1/L | wrong]} over groups, per 1000 tokens: what division by "
-        "length maximises. Push: how the arm's own weights push mean lengths, in units of GRPO's push on wrong "
-        "answers; exactly 0 where weights ignore length. A sign and a relative size, not tokens. Beside it the change "
-        "observed in training.",
-        ("arm", "1/L gap", "push on wrong", "seen (wrong)", "push on right", "seen (right)"),
-        tuple(rows),
-    )
-
-
-def _diagnostics_table(diagnostics: Sequence[Diagnostic]) -> TextTable:
-    arms = list(diagnostics[0].by_arm) if diagnostics else []
-    rows = [(row.name, *(number(row.by_arm[arm].estimate) for arm in arms)) for row in diagnostics]
-    return TextTable(
-        "diagnostics",
-        "what may hide an effect, or stand in for one",
-        "Means over seeds. Shares are fractions; norms are of the whole gradient and of the weights' change.",
-        ("mean over seeds", *arms),
-        tuple(rows),
-    )
-
-
-def bare_p(p_value: float) -> str:
-    """A p-value for a column of them.
-
-    >>> bare_p(0.0002), bare_p(0.031), bare_p(float("nan"))
-    ('< .001', '.031', '–')
-    """
-    return "–" if math.isnan(p_value) else show_p(p_value).removeprefix("p = ").removeprefix("p ")
-
-
-def number(value: float) -> str:
-    """Three significant digits.
-
-    >>> number(0.12345), number(0.0000123), number(float("nan")), number(0.0)
-    ('0.123', '1.23e-05', '–', '0')
-    """
-    return f"{value:.3g}" if math.isfinite(value) else "–"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The terminal
-
-
-def render(result: LengthBias) -> RenderableType:
-    """Verdicts, tables and notes."""
-    parts: list[RenderableType] = [Text(headline(result), style="bold"), Text()]
-    parts += [Text(f"• {sentence}") for sentence in (*result.verdicts, result.expectation)]
-    for table in study_tables(result):
-        parts += [Text(), terminal_table(table)]
-    parts += [Text()] + [Text(f"note: {note}", style="dim") for note in result.notes]
-    return Group(*parts)
-
-
-def headline(result: LengthBias) -> str:
-    count = len(result.seeds)
-    return f"{result.study}: 2 x 2 arms, {count} seed{'s' if count > 1 else ''} of {result.steps} steps"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The page
-
-
-def write_study(
-    gathered: Gathered, measured: Mapping[str, Sequence[MeasuredRun]], result: LengthBias, out: Path
-) -> Path:
+def write_study(gathered: Gathered, measured: Any, result: Any, out: Path) -> Path:
     """One HTML file that opens offline."""
     write_atomically(out, render_study(gathered, measured, result).encode("utf-8", errors="replace"))
     return out
 
 
-def render_study(gathered: Gathered, measured: Mapping[str, Sequence[MeasuredRun]], result: LengthBias) -> str:
+def render_study(gathered: Gathered, measured: Any, result: Any) -> str:
     """The page as text."""
-    first = [gathered.all_runs[0]]
-    figures = [draw_arms(measured), draw_effects(result.effects), [draw_theory(tuple(measured))]]
-    tables = {table.key: table for table in study_tables(result)}
+    view = VIEWS[type(result)]
+    sections = view.sections(measured, result)
+    firsts = [runs[0] for runs in gathered.runs.values()]
     return page.render(
         "page.study.html.j2",
-        figures=figures,
-        headline=headline(result),
+        figures=[[panel.figure for panel in section.panels] for section in sections],
+        headline=view.headline(result),
         question=gathered.study.question,
         result=result,
-        arms=list(measured),
-        arm_columns=ARM_COLUMNS,
-        tables=tables,
+        sections=sections,
+        arms=list(gathered.runs),
         runs=[str(run.dir) for run in gathered.all_runs],
-        config_rows=config_rows(first),
-        provenance_rows=provenance_rows(first),
+        config_rows=config_rows(firsts),
+        provenance_rows=provenance_rows(firsts),
     )

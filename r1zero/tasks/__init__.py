@@ -10,6 +10,7 @@ from r1zero.records import Problem
 from r1zero.tasks import benchmarks, datafiles
 from r1zero.tasks.countdown import GeneratedCountdown, Split
 from r1zero.tasks.cvbench import read_cvbench
+from r1zero.tasks.first_problems import first_problems
 from r1zero.tasks.mathematics import read_mathematics
 from r1zero.tasks.sat import read_sat
 from r1zero.tasks.visual.task import GeneratedVisual
@@ -83,9 +84,11 @@ def build_task(config: TaskConfig, seed: int, *, whole_file: bool = False) -> Ta
     """The task a config names.
 
     With `whole_file` every row of a file is in both splits: for a file that is only trained on or only evaluated on.
-    Without it the rows are split by the same hash that splits generated problems.
+    Without it the rows are split by the same hash that splits generated problems.  With `task.num_train` the training
+    problems are only so many, again and again.
     Raises ValueError for an unknown name, an unreadable file, or problems that cannot be solved.
     """
     if config.name not in TASKS:
         raise ValueError(f"unknown task {config.name!r}: {nearest(config.name, TASKS)}")
-    return TASKS[config.name](config, seed, whole_file)
+    task = TASKS[config.name](config, seed, whole_file)
+    return first_problems(task, config.num_train, seed) if config.num_train else task

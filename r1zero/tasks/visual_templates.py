@@ -1,4 +1,4 @@
-"""The prompts of VisualThinker-R1-Zero, to the letter, as Jinja sources: name -> (source, answer format).
+"""The prompts of VisualThinker-R1-Zero, to the letter, as Jinja sources: name -> (source, answer format).  And LLaVA's.
 
 `pictures` is a mark `<image>` for each picture whose place the question's own text does not mark.  Base models are
 asked without roles, instructed ones through Qwen2-VL's chat template, which is written out.  One thing differs: the
@@ -22,6 +22,15 @@ def _as_user(text: str) -> str:
     return f"{system}<|im_start|>user\n{{{{ pictures }}}}{text}<|im_end|>\n<|im_start|>assistant\n"
 
 
+def _to_llava(text: str) -> str:
+    """The same in LLaVA 1.5's own words; its tokenizer begins every text with <s>."""
+    return f"<s>USER: {{% if pictures %}}{{{{ pictures }}}}\n{{% endif %}}{text} ASSISTANT:"
+
+
+_TAGS_PLEASE = (
+    "{{ text }}  Output the thinking process in <think> </think> and final answer (option) in <answer> </answer> tags."
+)
+
 SOURCES: dict[str, tuple[str, str]] = {
     # a base model in training and evaluation
     "visualthinker": (
@@ -31,13 +40,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     # a base model that is to answer at once
     "visualthinker_direct": (_OPENING + "\nUser: {{ text }} \nAssistant: ", "answer_or_all"),
     # an instructed model in training
-    "visualthinker_instruct": (
-        _as_user(
-            "{{ text }}  Output the thinking process in <think> </think> and final answer (option) in <answer> "
-            "</answer> tags."
-        ),
-        "answer_or_all",
-    ),
+    "visualthinker_instruct": (_as_user(_TAGS_PLEASE), "answer_or_all"),
     # an instructed model in evaluation
     "visualthinker_instruct_eval": (
         _as_user(
@@ -47,4 +50,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     ),
     # the question alone as a user's turn: how the supervised arm is trained and asked
     "qwen2_vl": (_as_user("{{ text }}"), "answer_or_all"),
+    # both for LLaVA 1.5, which VisualThinker-R1-Zero did not train
+    "visualthinker_llava": (_to_llava(_TAGS_PLEASE), "answer_or_all"),
+    "llava": (_to_llava("{{ text }}"), "answer_or_all"),
 }

@@ -1,6 +1,7 @@
 """Checkpoints: a Hugging Face directory with the optimizer beside it, renamed into place when complete.
 
-checkpoints/step-000100/model/          opens with AutoModelForCausalLM.from_pretrained, float32
+checkpoints/step-000100/model/          opens with AutoModelForCausalLM.from_pretrained, float32; of an adapted model
+                                        the adapter alone
 checkpoints/step-000100/optimizer.pt    AdamW's moments and the number of updates
 checkpoints/step-000100/optimizer/      the same where ranks have parts of them, for any number of ranks to continue
 checkpoints/step-000100/state.json      the step, and what else the loop must remember
@@ -22,12 +23,13 @@ from polars.exceptions import PolarsError
 from safetensors.torch import load_file
 
 from r1zero.models.load import Policy, save_policy
+from r1zero.models.lora import adapter_weights, is_adapted, read_adapter, write_adapter
 from r1zero.store import sync_folder
 from r1zero.training.learner import Learner
 from r1zero.training.parts import divide_learner, read_learner, write_learner
 from r1zero.training.ranks import gathered, is_first
 from r1zero.training.replay import Memory, read_memories, write_memories
-from r1zero.training.sharding import is_sharded, set_weights, whole_weights
+from r1zero.training.sharding import is_sharded, set_weights, take_part, whole_weights
 
 
 def save_checkpoint(
@@ -54,7 +56,10 @@ def save_checkpoint(
         if learner.sharded:
             state = state | {"learner": write_learner(partial / "optimizer", learner)}
         if is_first():
-            save_policy(policy, partial / "model", weights=weights)
+            if is_adapted(policy.model):
+                write_adapter(policy.model, partial / "model", weights)
+            else:
+                save_policy(policy, partial / "model", weights=weights)
             if not learner.sharded:
                 torch.save(learner.state_dict(), partial / "optimizer.pt")
             (partial / "state.json").write_text(json.dumps({"step": step} | state))
@@ -109,10 +114,21 @@ def load_memories(run_dir: Path, step: int) -> tuple[Memory, ...]:
 
 
 def load_weights(policy: Policy, directory: Path) -> None:
-    """Overwrite the policy's weights in place with those of a directory that `save_policy` wrote."""
-    weights: dict[str, torch.Tensor] = {}
-    for file in sorted(directory.glob("*.safetensors")):
-        weights |= load_file(file)
+    """Overwrite the policy's weights in place with those that `save_checkpoint` wrote."""
+    if is_adapted(policy.model):
+        written = read_adapter(policy.model, directory)
+        with torch.no_grad():
+            for name, weight in adapter_weights(policy.model).items():
+                weight.copy_(take_part(written[name], weight))
+        return
+    if policy.vision is None:
+        weights: dict[str, torch.Tensor] = {}
+        for file in sorted(directory.glob("*.safetensors")):
+            weights |= load_file(file)
+    else:  # models that see are stored under older names of their parts, which only transformers' own reading undoes
+        kind: Any = type(policy.model)
+        read, found = kind.from_pretrained(directory, dtype=torch.float32, output_loading_info=True)
+        weights = {name: weight for name, weight in read.state_dict().items() if name not in found["missing_keys"]}
     if is_sharded(policy.model):
         set_weights(policy.model, weights)
         return

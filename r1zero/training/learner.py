@@ -5,7 +5,6 @@ Letters: N tokens of a packed row, M response tokens, B responses, T tokens of t
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from collections import Counter
@@ -22,12 +21,14 @@ from r1zero.config import LearnerConfig, ShardingConfig
 from r1zero.models.attention import hidden_states
 from r1zero.models.load import Policy
 from r1zero.models.logprobs import Head, head_of, token_logprobs
+from r1zero.models.lora import is_adapted
 from r1zero.models.packing import Packed, pack
 from r1zero.models.vision import features_of
 from r1zero.models.vision_prompt import sight
 from r1zero.objectives import TokenBatch
 from r1zero.training.batching import Group, PerToken, microbatches
 from r1zero.training.ranks import gathered, largest, merge, num_ranks, sum_gradients, sum_tensors, summed, total
+from r1zero.training.reference import Reference, copy_parameters, initial_reference, present_reference
 from r1zero.training.schedule import learning_rate
 from r1zero.training.sharding import Whole, shard
 from r1zero.training.steps import cosine, credit_shares, token_means, update_norm
@@ -97,17 +98,17 @@ class Learner:
         self.device = policy.device
         head = head_of(policy)
         self.dtype = compute_dtype(config.dtype, policy.device)
-        self.reference = _frozen_copy(policy) if with_reference else None
+        reference = initial_reference(policy) if with_reference else None
         self.reference_moved = False
         freeze(policy, config.freeze)
         self.value_head = _value_head(head) if with_values else None
         self.through = Whole(policy.model, head, self.value_head)
-        self.through_reference = Whole(*self.reference) if self.reference is not None else None
+        self._hold_against(reference)
         self.sharded = sharding.weights == "full" and num_ranks() > 1
         if self.sharded:
-            for whole in (self.through, self.through_reference):
-                if whole is not None:
-                    shard(whole, sharding, self.device, self.dtype)
+            shard(self.through, sharding, self.device, self.dtype)
+            if self.through_reference not in (None, self.through):
+                shard(self.through_reference, sharding, self.device, self.dtype)
         self.parameters = [p for p in policy.model.parameters() if p.requires_grad]
         if self.value_head is not None:
             self.parameters += list(self.value_head.parameters())
@@ -193,14 +194,24 @@ class Learner:
             done += len(group.responses)
         return scored
 
+    def _hold_against(self, reference: Reference | None) -> None:
+        """Make this the reference; one that is an adapter is computed through the policy's own modules."""
+        self.reference = reference
+        self.through_reference = (
+            None
+            if reference is None
+            else self.through
+            if reference.adapter is not None
+            else (Whole(reference.model, reference.head))
+        )
+
     def refresh_reference(self) -> None:
-        """Make the reference a copy of the policy as it is."""
+        """Make the reference the policy as it is."""
         if self.reference is not None:
             if self.sharded:
-                _copy_parameters(self.policy.model, self.reference[0])
+                copy_parameters(self.policy.model, self.reference.model)
             else:
-                self.reference = _frozen_copy(self.policy)
-                self.through_reference = Whole(*self.reference)
+                self._hold_against(present_reference(self.policy))
             self.reference_moved = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,7 +220,7 @@ class Learner:
         if self.value_head is not None:
             state["value_head"] = self.value_head.state_dict()
         if self.reference is not None and self.reference_moved:  # else it is the initial model
-            state["reference"] = self.reference[0].state_dict()
+            state["reference"] = self.reference.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -218,7 +229,7 @@ class Learner:
         if self.value_head is not None:
             self.value_head.load_state_dict(state["value_head"])
         if self.reference is not None and "reference" in state:
-            self.reference[0].load_state_dict(state["reference"])
+            self.reference = self.reference.restored(state["reference"])
             self.reference_moved = True
 
     def _accumulated(self, batches: Sequence[list[Group]], plan: Accumulation) -> Counter[str]:
@@ -351,11 +362,12 @@ class Learner:
 
     @torch.no_grad()
     def _reference_logprobs(self, packed: Packed) -> Tensor:
-        assert self.through_reference is not None
-        whole = self.through_reference
+        assert self.reference is not None and self.through_reference is not None
+        reference, whole = self.reference, self.through_reference
 
         def compute() -> Tensor:
-            hidden_MD = self._hidden(whole.model, packed)
+            with reference.in_place() as model:
+                hidden_MD = self._hidden(model, packed)
             return token_logprobs(whole.head, hidden_MD, packed.target_ids_M, temperature=self.temperature)[0]
 
         return whole(compute)
@@ -393,14 +405,13 @@ def _back(outputs: Iterable[Tensor], credit: Iterable[Tensor], *, keep: bool = F
 def freeze(policy: Policy, part: Literal["none", "vision", "language"]) -> None:
     """Take one part of a model that sees out of training; its other part learns, whatever was frozen before.
 
-    Raises ValueError for a model of text.
+    An adapted model stays as it is: its adapters stand where something learns.  Raises ValueError for a model of text.
     """
-    if part == "none":
+    if part == "none" or is_adapted(policy.model):
         return
-    if policy.vision is None:
-        raise ValueError(f"learner.freeze={part!r}: {type(policy.model).__name__} does not see; set it to none")
+    frozen = policy.part(part)
     policy.model.requires_grad_(True)
-    for module in policy.vision.towers(policy.model)[part]:
+    for module in frozen:
         module.requires_grad_(False)
 
 
@@ -416,17 +427,6 @@ def compute_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def _cpu_has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _frozen_copy(policy: Policy) -> tuple[PreTrainedModel, Head]:
-    model = copy.deepcopy(policy.model).requires_grad_(False)
-    return model, head_of(replace(policy, model=model))
-
-
-@torch.no_grad()
-def _copy_parameters(model: PreTrainedModel, into: PreTrainedModel) -> None:
-    for own, theirs in zip(into.parameters(), model.parameters(), strict=True):
-        own.copy_(theirs)
 
 
 def _flat(values: Sequence[PerToken | None], like: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ from r1zero.engines.measures import engine_metrics
 from r1zero.engines.weights import publish
 from r1zero.evaluation.ask import Asked, AsksElsewhere, begin
 from r1zero.evaluation.held_out import evaluate
-from r1zero.models.load import load_policy, save_policy
+from r1zero.models.load import load_policy, save_policy, weights_digest
+from r1zero.models.lora import adapt, write_adapter
 from r1zero.objectives import build_objective
 from r1zero.objectives.entropy import EntropyControl
 from r1zero.objectives.family import shadow_row, without_effect
@@ -148,6 +149,9 @@ class Trainer:
             max_pixels=config.model.max_pixels,
             pictures=Path(config.task.kept_images),
         )
+        self.base = weights_digest(self.policy.model) if config.lora.rank else None  # what an adapter belongs to
+        if config.lora.rank:
+            adapt(self.policy, config.lora, base=config.model.path, freeze=config.learner.freeze, seed=config.seed)
         self.engine, learning = over_ranks(engine or build_engine(config.engine, self.policy), self.policy, config)
         self.learner = Learner(
             learning,
@@ -178,9 +182,16 @@ class Trainer:
         if not continued:
             for sentence in without_effect(self.config.objective):
                 self._say(sentence)
+            for fault, count in getattr(self.task, "left_out", {}).items():
+                self._say(f"{count} rows of the file are left out: {fault}")
             return
         if steps:
             state = load_checkpoint(self.dir, last, self.policy, self.learner)
+            if state.get("base") != self.base:
+                raise ValueError(
+                    f"{self.dir} holds an adapter to another model than model.path={self.config.model.path!r} is now: "
+                    "put that back"
+                )
             self.reference = LengthReference.from_dict(state["reference"]) if state["reference"] else None
             self.entropy = EntropyControl(**state["entropy"])
             self.choices = Choices.from_dict(state["choices"])
@@ -213,6 +224,8 @@ class Trainer:
             weights = whole_weights(self.policy.model) if is_sharded(self.policy.model) else None
             if is_first():
                 save_policy(self.policy, self.dir / "model", weights=weights)
+                if config.lora.rank:
+                    write_adapter(self.policy.model, self.dir / "adapter", weights)
         except NonFiniteError as error:
             raise TrainingError(self._keep_offender(error)) from error
         except StaleError as error:
@@ -388,6 +401,7 @@ class Trainer:
         self.steps_done = step
         state = {
             "reference": self.reference.to_dict() if self.reference else None,
+            "base": self.base,
             "entropy": dataclasses.asdict(self.entropy),
             "choices": next(iter(self.ahead.values())).before.to_dict() if self.ahead else self.choices.to_dict(),
         }

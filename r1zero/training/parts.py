@@ -74,7 +74,7 @@ def _modules(learner: Learner, about: Mapping[str, Any]) -> dict[str, nn.Module]
     if learner.value_head is not None:
         modules["value_head"] = learner.value_head
     if learner.reference is not None and about["reference_moved"]:
-        modules["reference"] = learner.reference[0]
+        modules["reference"] = learner.reference.model
     return modules
 
 

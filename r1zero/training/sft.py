@@ -13,6 +13,7 @@ from r1zero.config import LearnerConfig, ModelConfig, SFTConfig, TextDataConfig,
 from r1zero.evaluation.ask import encode
 from r1zero.grading.golds import right_answer
 from r1zero.models.load import Policy, load_policy, save_policy
+from r1zero.models.lora import adapt, write_adapter
 from r1zero.models.vision_prompt import encode_prompt
 from r1zero.objectives import likelihood_loss
 from r1zero.store import write_atomically
@@ -53,8 +54,12 @@ def sft(config: SFTConfig, on_step: OnStep | None = None) -> Fitted:
         for epoch in range(config.epochs)
         for batch in batches_of(shuffled(examples, config.seed, epoch), config.tokens_per_step)
     ]
+    if config.lora.rank:
+        adapt(policy, config.lora, base=config.model.path, freeze=config.learner.freeze, seed=config.seed)
     losses = fit(policy, batches, config.learner, config.model, on_step)
     save_policy(policy, out)
+    if config.lora.rank:
+        write_adapter(policy.model, out / "adapter")
     saved = {"verb": config.verb, "config": to_dict(config), "left_out": left_out} | provenance()
     write_atomically(out / "recipe.json", json.dumps(saved, indent=2).encode())
     write_log(out, losses)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from r1zero.config import TrainConfig
 from r1zero.engines import Engine
@@ -39,6 +38,11 @@ def check_shares(config: TrainConfig, ranks: int, *, sees: bool = False) -> None
         raise ValueError(
             "objective.shadow needs whole gradients on every rank: use sharding.weights=none, or compare on one rank"
         )
+    if divided and config.lora.rank and config.objective.reference_every:
+        raise ValueError(
+            f"objective.reference_every={config.objective.reference_every} with lora.rank={config.lora.rank} needs "
+            "whole weights on every rank: use sharding.weights=none, or leave the reference where it is"
+        )
     if divided and sees:
         raise ValueError(
             "sharding.weights=full is for models of text, whose ranks all use every weight; a model that sees needs "
@@ -56,17 +60,17 @@ def over_ranks(engine: Engine, policy: Policy, config: TrainConfig) -> tuple[Eng
     check_shares(config, num_ranks(), sees=policy.vision is not None)
     copied = config.sharding.weights == "full" and not isinstance(engine, HoldsWeights)
     learning = replace(policy, model=copy.deepcopy(policy.model)) if copied else policy
-    return SharedEngine(engine, policy, policy.model if copied else None), learning
+    return SharedEngine(engine, policy, learning), learning
 
 
 class SharedEngine:
     """The engines of all ranks as one: each answers a consecutive share of the problems and grades it.
 
-    `sampled` is what the engine samples with where the learner's weights are divided; new ones overwrite it.
+    The engine samples with `policy`, a copy of the `learning` one where the learner's weights are divided.
     """
 
-    def __init__(self, engine: Engine, policy: Policy, sampled: PreTrainedModel | None):
-        self.engine, self.policy, self.sampled = engine, policy, sampled
+    def __init__(self, engine: Engine, policy: Policy, learning: Policy):
+        self.engine, self.policy, self.learning = engine, policy, learning
 
     def generate(self, prompts: Sequence[Prompt], **how: Any) -> list[list[Response]]:
         """By this rank alone; see `Engine.generate`."""
@@ -94,8 +98,8 @@ class SharedEngine:
         """See `HoldsWeights.load_weights`; nothing where the engine samples with the learner's own weights."""
         if isinstance(self.engine, HoldsWeights):
             self.engine.load_weights(unsharded(named_tensors), version)
-        elif self.sampled is not None:
-            copy_weights(named_tensors, self.sampled)
+        elif self.learning is not self.policy:
+            copy_weights(self.learning.model.named_parameters(), self.policy.model)
 
 
 def put_together(own: Asked, problems: Sequence[Problem], first: int) -> Asked:

@@ -151,6 +151,9 @@ def test_a_run_is_followed_over_its_checkpoints_on_the_same_problems(r1zero, mod
     assert [row["step"] for row in section["tables"][0]["rows"]] == ["0", "1", "2"]
     assert [row["name"] for row in done.json["models"]] == ["trained step 0", "trained step 2"]
 
+    refused = r1zero("probe", "trained", "--thinking", 8)
+    assert refused.code == 2 and "give trained/model for that" in refused.err
+
     again = r1zero(*words)
     assert again.code == 0 and again.out == done.out and "tokens/s" not in again.err
     stored = r1zero("probe", "trained", "--stored", "--split", "train", "--out", "stored", "--json")

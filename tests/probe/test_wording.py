@@ -9,7 +9,7 @@ import pytest
 
 from r1zero.facts.cues import POOLS, CuePool, has_cue
 from r1zero.grading.extract import EXTRACTORS, extract
-from r1zero.probe.wording import OPENERS, filler, make_slip, opener, thinking_ends
+from r1zero.probe.wording import OPENERS, filler, make_slip, opener, own_tags, thinking_ends
 from r1zero.tasks.templates import Template
 
 CLOSERS = {"</think>": " </answer>", "boxed": "}"}
@@ -49,6 +49,24 @@ def test_an_answer_behind_the_opener_is_found_where_the_format_wants_it(answer_f
 )
 def test_line_breaks_are_not_doubled(before: str, answer_format: str, expected: str) -> None:
     assert before + opener(Template("t", "", answer_format=answer_format), before) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "tags"),
+    [
+        ("it is left.</think> <answer> left", "</think> <answer>"),
+        ("it is left.\n</think>\n<answer>left", "\n</think>\n<answer>"),
+        ("it is left. <answer>left", " <answer>"),
+        ("<answer>left", "<answer>"),
+        ("it is left.</think> So it is <answer> left", None),  # which would tell the answer where thinking is deleted
+        ("it is left.</think> left", None),
+    ],
+)
+def test_tags_open_an_answer_as_the_response_spaces_them(response: str, tags: str | None) -> None:
+    end = thinking_ends(response, "r1")
+    assert end is not None and own_tags(response, end) == tags
+    template = Template("t", "", answer_format="r1")
+    assert opener(template, response[:end], tags) == (" </think> <answer>" if tags is None else tags)
 
 
 def test_without_an_opener_nothing_is_thinking() -> None:

@@ -186,5 +186,5 @@ def test_a_damaged_part_is_named_with_the_remedy(folder, of_two_ranks):
     [first, _] = sorted((target / "optimizer").iterdir())
     first.write_bytes(first.read_bytes()[:100])
     learner = new_learner("ppo")
-    with pytest.raises(ValueError, match="is damaged .*: remove it to continue from the one before"):
+    with pytest.raises(ValueError, match=r"is damaged .*: remove it to continue from the one before"):
         load_checkpoint(broken, 1, learner.policy, learner)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
-from PIL import Image
+from sat_files import write_cvbench, write_sat
 from vision_models import fresh
 
 from r1zero.cli.main import main
@@ -20,44 +18,6 @@ from r1zero.store import read_metrics, read_rollouts
 from r1zero.tasks import build_task
 from r1zero.training import train
 from r1zero.training.sft import answers, sft
-
-
-def noise(number: int, width: int = 56) -> bytes:
-    buffer = io.BytesIO()
-    Image.effect_noise((width, 56), 10 + number).convert("RGB").save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write_sat(path: Path) -> None:
-    rows = [
-        {
-            "image_bytes": [noise(n), noise(n, 28)] if n % 4 == 0 else [noise(n)],
-            "question": "which object is closer ?",
-            "answers": ["red circle", "blue square"],
-            "correct_answer": ["red circle", "blue square"][n % 2],
-            "question_type": "other",
-        }
-        for n in range(80)
-    ]
-    pl.DataFrame(rows).write_parquet(path)
-
-
-def write_cvbench(path: Path) -> None:
-    rows = [
-        {
-            "idx": n,
-            "type": "2D" if n < 4 else "3D",
-            "task": ["Count", "Relation", "Count", "Relation", "Depth", "Distance"][n],
-            "image": {"bytes": noise(100 + n), "path": None},
-            "question": "which object is closer ?",
-            "choices": ["red circle", "blue square"],
-            "answer": "(A)",
-            "prompt": "which object is closer ? Select from the following choices.\n(A) red circle\n(B) blue square",
-            "source": ["ADE20K", "COCO", "ADE20K", "COCO", "Omni3D", "Omni3D"][n],
-        }
-        for n in range(6)
-    ]
-    pl.DataFrame(rows).write_parquet(path)
 
 
 def test_two_steps_on_sat_then_cvbench_by_sub_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

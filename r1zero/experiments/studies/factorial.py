@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from r1zero.statistics.intervals import (
-    Interval,
-    holm,
-    mean_interval,
-    minimum_detectable_effect,
-    show_p,
-    sign_flip_test,
-    t_test,
-)
+from r1zero.experiments.studies.estimate import Estimate, corrected, estimated
+from r1zero.statistics.intervals import Interval, show_p
 
 Cell = tuple[bool, bool]  # first factor on, second factor on
 
 
-@dataclass(frozen=True)
-class Effect:
-    """One contrast of one outcome: a value a seed, and what they say together."""
+@dataclass(frozen=True, kw_only=True)
+class Effect(Estimate):
+    """One contrast of one outcome, in tokens."""
 
     factor: str
     answers: str  # "right" or "wrong"
     where: str  # which lengths: "training", "held-out", ...
-    by_seed: tuple[float, ...]  # tokens; seeds where it is undefined are left out
-    interval: Interval  # Student's t over seeds
-    p_value: float  # of the t-test
-    sign_flip_p: float
-    detectable: float  # tokens: the effect found with 80 % probability, were it there
-    holm_p: float = math.nan  # corrected over the family; NaN outside the family
-
-    @property
-    def found(self) -> bool:
-        return self.holm_p < 0.05
-
-    @property
-    def hinted(self) -> bool:
-        """Whether the interval alone leaves 0 out."""
-        return not self.found and (self.interval.low > 0 or self.interval.high < 0)
 
 
 def contrasts(cells: Mapping[Cell, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -63,26 +41,12 @@ def contrasts(cells: Mapping[Cell, np.ndarray]) -> tuple[np.ndarray, np.ndarray,
 
 def effect(factor: str, answers: str, where: str, by_seed: Sequence[float] | np.ndarray) -> Effect:
     """The contrast with its interval, tests and power; not yet corrected for the others."""
-    values = np.asarray(by_seed, float)
-    values = values[np.isfinite(values)]
-    spread = float(values.std(ddof=1)) if values.size > 1 else math.nan
-    return Effect(
-        factor,
-        answers,
-        where,
-        tuple(values.tolist()),
-        mean_interval(values),
-        t_test(values),
-        sign_flip_test(values) if values.size else math.nan,
-        minimum_detectable_effect(spread, values.size),
-    )
+    return Effect(factor=factor, answers=answers, where=where, **estimated(by_seed))
 
 
 def with_holm(effects: Sequence[Effect], family: Sequence[str]) -> tuple[Effect, ...]:
     """The effects with Holm's correction over those whose `where` is in the family."""
-    inside = [index for index, one in enumerate(effects) if one.where in family]
-    corrected = dict(zip(inside, holm([effects[index].p_value for index in inside]), strict=True))
-    return tuple(replace(one, holm_p=corrected.get(index, math.nan)) for index, one in enumerate(effects))
+    return corrected(effects, lambda one: one.where in family)
 
 
 def clause(one: Effect) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from r1zero.experiments.recorded import RecordedRun
-from r1zero.experiments.studies.design import Gathered, Study
+from r1zero.experiments.studies.design import Arm, Gathered, Study
+from r1zero.experiments.studies.estimate import over_seeds
 from r1zero.experiments.studies.factorial import Cell, Effect, clause, contrasts, effect, tokens, with_holm
 from r1zero.experiments.studies.lengths import (
     ANSWERS,
@@ -33,13 +34,6 @@ CELLS: dict[str, Cell] = {  # arm -> divides by length, divides by std
     "grpo_no_length": (False, True),
     "dr_grpo": (False, False),
 }
-LENGTH_BIAS = Study(
-    name="length-bias",
-    question="which of GRPO's two divisions moves the lengths of right and wrong answers",
-    recipe="length_bias",
-    arms={arm: arm for arm in CELLS},
-    fixed=("objective.name", "objective.normalizer", "objective.divide_by_std"),
-)
 FACTORS = ("division by length", "division by the std", "interaction")
 WHERE = ("training", "held-out", "equal accuracy")
 PLACES = dict(zip(WHERE, ("in training", "on held-out problems", "at equal training accuracy"), strict=True))
@@ -267,11 +261,6 @@ def _arm_lengths(
     )
 
 
-def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
-    """Student's t interval over the seeds where the value is defined."""
-    return mean_interval([value for value in values if math.isfinite(value)])
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # What may hide an effect
 
@@ -353,3 +342,14 @@ def _notes(
     if rewards - {0.0, None}:
         notes.append("answers that are wrong earn something, so right and wrong are not the only rewards of a group")
     return notes
+
+
+LENGTH_BIAS = Study(
+    name="length-bias",
+    question="which of GRPO's two divisions moves the lengths of right and wrong answers",
+    recipe="length_bias",
+    arms={arm: Arm({"objective.name": arm}) for arm in CELLS},
+    fixed=("objective.name", "objective.normalizer", "objective.divide_by_std"),
+    measure=measure,
+    analyse=analyse,
+)

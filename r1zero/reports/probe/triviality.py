@@ -222,7 +222,10 @@ def _known(interval: Interval) -> bool:
 def _notes(results: Mapping[str, TrivialityResult], tried: Mapping[str, ThinkingResult]) -> list[str]:
     notes = []
     if results and not tried:
-        notes.append("Whether answers need their thinking was not tried: it takes the model, not only its responses.")
+        notes.append(
+            "Whether answers need their thinking was not tried: that takes the model, not only its responses (`r1zero "
+            "probe MODEL`, of a run RUN/model)."
+        )
     for result in tried.values():
         if result.without_answer or result.dropped:
             notes.append(

@@ -1,4 +1,4 @@
-"""The figures of a study's page, as plain plotly figures; see r1zero.reports.figures."""
+"""The figures of length-bias's page, as plain plotly figures; see r1zero.reports.figures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MARKERS = {"right": "circle", "wrong": "diamond"}
 NAMES = dict(zip(FACTORS, ("1/length", "1/std", "interaction"), strict=True))
 
 
-def draw_arms(measured: Mapping[str, Sequence[MeasuredRun]]) -> list[Figure | None]:
+def draw_arms(measured: Mapping[str, Sequence[MeasuredRun]]) -> list[Figure]:
     """Running mean lengths of right and wrong training responses, one figure an arm, with 95 % intervals over seeds."""
-    figures: list[Figure | None] = [_draw_arm(runs) for runs in measured.values()]
+    figures = [_draw_arm(runs) for runs in measured.values()]
     share_axes(figures)
     return figures
 
@@ -42,7 +42,7 @@ def _draw_arm(runs: Sequence[MeasuredRun]) -> Figure:
     return over_steps([*bands, *lines], "mean length (tokens)", to_zero=True)
 
 
-def draw_effects(effects: Sequence[Effect]) -> list[Figure | None]:
+def draw_effects(effects: Sequence[Effect]) -> list[Figure]:
     """Every contrast with its interval, one figure for each place where lengths were measured, on one scale."""
     drawn = [one for one in effects if one.where in FAMILY]
     bounds = [
