@@ -80,7 +80,11 @@ def test_fine_tuning_of_a_real_model_has_its_own_prompt_and_rows(asked, tmp_path
     [
         ("visual-base-vs-instruct", "visualthinker", ["--instruct={model}"]),
         ("visual-length-reward", "visualthinker_instruct", []),
-        ("visual-length-reward", "visualthinker", ["--template.name=visualthinker_llava", "--model.path={llava}"]),
+        (
+            "visual-length-reward",
+            "visualthinker",
+            ["--template.name=visualthinker_llava", "--model.path={llava}", "--model.max_pixels=0"],
+        ),
     ],
 )
 def test_other_studies_of_a_real_model_run_to_their_end(name, recipe, more, asked, tmp_path, capsys):
