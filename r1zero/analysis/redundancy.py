@@ -7,7 +7,8 @@ Two measures, since one misses what the other sees:
 
 A short text compresses badly whatever it says, and a long one repeats phrases that a short one has no room for.  So
 `packed` is taken of pieces as long as a usual first response, never of a whole text, and either measure alarms only
-beyond a bar that comes from the run's own first responses, which its initial model wrote.
+beyond a bar that comes from the run's own first responses, which its initial model wrote.  A model that loops from the
+start sets a bar that hardly anything is beyond: of its run `copied` itself is to be looked at.
 """
 
 from __future__ import annotations
