@@ -6,8 +6,9 @@ Two measures, since one misses what the other sees:
     packed      bytes after zlib over bytes before, in pieces of one length: filler that changes a number each time
 
 A short text compresses badly whatever it says, and a long one repeats phrases that a short one has no room for.  So
-`packed` is taken of pieces as long as the median of the first responses, never of a whole text, and either measure
-alarms only beyond a bar that comes from the run's own first responses, which its initial model wrote.
+`packed` is taken of pieces as long as a usual first response, never of a whole text, and either measure alarms only
+beyond a bar that comes from the run's own first responses, which its initial model wrote.  A model that loops from the
+start sets a bar that hardly anything is beyond: of its run `copied` itself is to be looked at.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ FALSE_ALARMS = 0.05  # at most this share of new responses of the initial model 
 LEAST_COPIED = 1 / 3  # and no response that copies less than a third of its words
 LEAST_PACKED = 0.75  # or that packs into more than three quarters of what is usual
 SHORTEST_PIECE = 64  # bytes; of less zlib tells nothing
+FEWEST = 39  # values that set a bar: 1 / (FEWEST + 1) is FALSE_ALARMS / 2
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,9 @@ def set_bar(first: Sequence[str]) -> Bar:
     same model to another such question is beyond it with a chance of at most FALSE_ALARMS / 2, for any distribution
     (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world", section 2), and beyond either with at most
     FALSE_ALARMS; responses to one prompt are alike, so with few prompts that holds roughly.  LEAST_COPIED and
-    LEAST_PACKED only make alarms rarer.  With fewer than 39 values there is no bar.
+    LEAST_PACKED only make alarms rarer.  With fewer than FEWEST values there is no bar.
     """
-    sizes = [len(text.encode("utf-8", "replace")) for text in first]
-    piece = int(np.median(sizes)) if sizes else 0
-    piece = piece if piece >= SHORTEST_PIECE else 0
+    piece = _piece(first)
     copied = _defined([copied_share(text) for text in first])
     packed = _defined([packed_share(text, piece) for text in first])
     usual = float(np.median(packed)) if packed.size else math.nan
@@ -93,8 +93,18 @@ def set_bar(first: Sequence[str]) -> Bar:
         copied=float(np.maximum(_upper(copied), LEAST_COPIED)),
         packed=float(np.minimum(-_upper(-packed), LEAST_PACKED * usual)),
         piece=piece,
-        references=len(sizes),
+        references=len(first),
     )
+
+
+def _piece(first: Sequence[str]) -> int:
+    """Bytes that the longer half of the responses reach, very short ones not counted, and at least FEWEST of them.
+
+    0 where they are too few.
+    """
+    sizes = sorted((len(text.encode("utf-8", "replace")) for text in first), reverse=True)
+    long = [size for size in sizes if size >= SHORTEST_PIECE]
+    return long[max(FEWEST, len(long) // 2) - 1] if len(long) >= FEWEST else 0
 
 
 def is_beyond(copied: float, packed: float, bar: Bar) -> bool:

@@ -104,13 +104,13 @@ VERB = Verb(
     config_type=TrainConfig,
     details="""
 NAME is one of
-  length-bias              which of GRPO's two divisions, by the response's length and by the group's standard
-                           deviation, moves the lengths of right and wrong answers
-  visual-base-vs-instruct  RL on a base model that sees and on an instructed one
-  visual-rl-vs-sft         the base model, fine-tuned on answers, and after RL with and without thinking
+
+  length-bias              which of GRPO's two divisions moves the lengths of right and wrong answers
+  visual-base-vs-instruct  RL on a base model that sees, and on an instructed one
+  visual-rl-vs-sft         the base model, fine-tuned on answers, after RL with thinking and without
   visual-length-reward     0, 0.001 and 0.005 a token, on the instructed model
   visual-freeze            nothing, vision or language frozen, on the instructed model
-  visual-samples           50, 100, 500, 1000 training problems, and as many as are asked
+  visual-samples           50, 100, 500 and 1000 training problems, and as many as are asked
 
 RECIPE is what all runs share; by default the study's own. Runs go to DIR/ARM/seed-K (--run.dir DIR, by default
 runs/NAME), models that are made for them to DIR/models, the result to DIR/study.json and DIR/report.html. What is

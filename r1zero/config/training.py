@@ -198,7 +198,7 @@ class TrainConfig:
     """`r1zero train`: reinforcement learning with rule-checked rewards."""
 
     seed: int = knob(0, "all randomness of the run derives from it")
-    steps: int = knob(40, "rollout-and-update steps")
+    steps: int = knob(40, "rollout-and-update steps; 0 only evaluates the initial model and saves it")
     problems_per_step: int = knob(16, "prompts in a step (P)")
     responses_per_problem: int = knob(8, "responses to each prompt, the group (G)")
     run: RunConfig = knob(RunConfig, "where results go")

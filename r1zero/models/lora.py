@@ -149,16 +149,15 @@ def without_adapter(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def adapter_as(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> Iterator[None]:
     """For a while these weights take the places of the adapter's own, which stay as they are, gradients and all."""
-    places = [(model.get_submodule(name.rpartition(".")[0]), own) for name, own in adapter_weights(model).items()]
-    names = list(adapter_weights(model))
+    own = adapter_weights(model)
+    modules = {name: model.get_submodule(name.removesuffix(".weight")) for name in own}
     try:
-        for name, (module, _) in zip(names, places, strict=True):
-            if name in weights:
-                module.weight = weights[name]
+        for name, module in modules.items():
+            module.weight = weights.get(name, own[name])
         yield
     finally:
-        for module, own in places:
-            module.weight = own
+        for name, module in modules.items():
+            module.weight = own[name]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

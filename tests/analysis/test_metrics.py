@@ -57,6 +57,13 @@ def test_a_batch_of_four_by_hand():
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
 
 
+def test_copies_are_a_mean_over_responses_that_say_anything():
+    """20 of 40 words, 0 of 3; the empty one is left out."""
+    words = " ".join("abcdefghijklmnopqrst")
+    batch = [rollout("a", 0, True, 9, f"{words} {words}"), rollout("a", 1, True, 9), rollout("a", 2, True, 9, "")]
+    assert rollout_metrics(batch, group_size=3)["response/copied_share"] == pytest.approx((0.5 + 0) / 2)
+
+
 def test_answers_that_could_not_be_graded_are_counted_by_cause():
     reasons = ["timed out", "out of memory", "not graded: RecursionError", "value 3 instead of 4"]
     batch = [replace(r, grade=replace(r.grade, reason=why)) for r, why in zip(BATCH, reasons, strict=True)]

@@ -9,7 +9,7 @@ from pydoc_data.topics import topics  # Python's own manual: natural text that i
 import numpy as np
 import pytest
 
-from r1zero.analysis.redundancy import RUN, Bar, copied_share, is_beyond, packed_share, set_bar
+from r1zero.analysis.redundancy import FEWEST, RUN, Bar, copied_share, is_beyond, packed_share, set_bar
 
 MANUAL = " ".join(dict.fromkeys(topics[name] for name in sorted(topics))).split()
 NATURAL = [word for word in MANUAL if any(map(str.isalpha, word))]  # without the rules of its tables
@@ -117,3 +117,13 @@ def test_too_few_or_too_short_first_responses_set_no_bar() -> None:
     assert (short.piece, math.isnan(short.packed)) == (0, True)
     assert beyond("left or right " * 30, short) and not beyond("right", short)
     assert math.isnan(set_bar([]).copied)
+
+
+def test_pieces_are_as_long_as_enough_first_responses_reach() -> None:
+    """Of 128 long ones 64 reach it; of 64, or of 50 among many short ones, the 39 that a bar takes; of 38 none."""
+    lengths = [100 + i for i in range(128)]
+    texts = ["".join(random.Random(n).choices("abcdefgh ", k=n)) for n in lengths]
+    assert set_bar(texts).piece == lengths[64] and set_bar(texts[:64]).piece == lengths[64 - FEWEST]
+    mixed = set_bar(texts[:50] + ["left"] * 78)
+    assert mixed.piece == lengths[50 - FEWEST] and math.isfinite(mixed.packed)
+    assert set_bar(texts[:38] + ["left"] * 78).piece == 0

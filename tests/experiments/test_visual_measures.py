@@ -179,6 +179,9 @@ def test_what_is_kept_is_taken_and_does_not_disturb_the_run(short_run: RecordedR
     kept = json.loads((folder / TRIVIALITY).read_text())
     assert think_triviality(run, 8, seed=1).responses == 8
     assert json.loads((folder / TRIVIALITY).read_text())["of"] != kept["of"]
+    monkeypatch.setattr(visual_measures, "METHOD", -1)
+    think_triviality(run, 8, seed=1)
+    assert json.loads((folder / TRIVIALITY).read_text())["of"]["method"] == -1
     part = part_path(folder, "eval", 2)
     pl.read_parquet(part).head(6).write_parquet(part)  # other responses
     assert think_triviality(run, 8, seed=1).responses <= 6

@@ -94,8 +94,9 @@ def command(verb: str, folder: Path, path: Path) -> list[str]:
     return [verb, *model, *task, *small[verb].split()]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("verb", ["train", "sft"])
+@pytest.mark.parametrize(
+    ("verb", "fault"), [*(("train", fault) for fault in FAULTS), ("sft", "cut off"), ("sft", "an empty choice")]
+)
 def test_a_row_that_cannot_be_asked_stops_the_verb_by_name(
     verb: str, fault: str, seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +109,10 @@ def test_a_row_that_cannot_be_asked_stops_the_verb_by_name(
     assert "Traceback" not in error and not (tmp_path / "run").exists() and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+SKIPPED = [fault for fault in FAULTS if not fault.startswith(("no picture", "nothing", "a mark", "two choices"))]
+
+
+@pytest.mark.parametrize("fault", SKIPPED)
 def test_where_the_recipe_allows_it_the_row_is_left_out_and_counted(
     fault: str, seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

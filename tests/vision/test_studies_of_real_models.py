@@ -66,7 +66,6 @@ def test_freezing_with_a_recipe_for_instructed_models_begins_from_the_models_own
     assert (tmp_path / "study" / "report.html").stat().st_size > 1_000_000
 
 
-@pytest.mark.slow
 def test_fine_tuning_of_a_real_model_has_its_own_prompt_and_rows(asked, tmp_path, capsys):
     result = study(["visual-rl-vs-sft", "visualthinker", *asked, "--seeds", "2"], capsys)
     assert result["seeds"] == [0, 1]
@@ -76,16 +75,21 @@ def test_fine_tuning_of_a_real_model_has_its_own_prompt_and_rows(asked, tmp_path
     assert study(["visual-rl-vs-sft", "--read", f"--run.dir={tmp_path / 'study'}"], capsys) == result
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "recipe", "more"),
     [
         ("visual-base-vs-instruct", "visualthinker", ["--instruct={model}"]),
         ("visual-length-reward", "visualthinker_instruct", []),
+        (
+            "visual-length-reward",
+            "visualthinker",
+            ["--template.name=visualthinker_llava", "--model.path={llava}", "--model.max_pixels=0"],
+        ),
     ],
 )
 def test_other_studies_of_a_real_model_run_to_their_end(name, recipe, more, asked, tmp_path, capsys):
-    more = [word.format(model=tmp_path / "model") for word in more]
+    save_policy(fresh("llava"), tmp_path / "llava")
+    more = [word.format(model=tmp_path / "model", llava=tmp_path / "llava") for word in more]
     result = study([name, recipe, *asked, *more, "--seeds", "1"], capsys)
     assert result["study"] == name and all(one["by_seed"] for one in result["differences"])
 

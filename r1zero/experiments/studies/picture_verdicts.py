@@ -78,7 +78,11 @@ def _thinking_sentence(one: ArmThinking) -> str:
     else:
         start = f"Whether {who} matters cannot be told"
     other = f"with another question's {fraction(_negative(one.own_minus_swapped))}"
-    share = f"; {one.without_thinking.estimate:.0%} of its answers have none" if one.without_thinking.estimate else ""
+    share = (
+        f"; {one.without_thinking.estimate:.0%} of its answers have none"
+        if one.without_thinking.estimate >= 0.005
+        else ""
+    )
     return f"{start}: without it accuracy changes by {fraction(lost)}, {other}{share}."
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 200  # that are read of a longer run, spread evenly
 TRIVIALITY = "triviality.json"  # in the directory of a run
+METHOD = 2  # how thinking is taken away; another number asks anew.  2: the answer's tags are spaced as in the response
 CURVES: dict[str, str] = {
     "tokens": "tokens of a response",
     "think_tokens": "tokens of the thinking before the answer",
@@ -226,6 +227,7 @@ def think_triviality(run: RecordedRun, count: int = 200, seed: int = 0) -> Trivi
     if not part.exists() or not (run.dir / "model" / "config.json").exists():
         raise ValueError(f"{run.dir} has no final model with its evaluation: continue the run to its last step")
     of = {
+        "method": METHOD,
         "step": run.last_step,
         "count": count,
         "seed": seed,

@@ -86,12 +86,14 @@ def needs(result: ThinkingResult, who: str = "") -> list[str]:
     own = effects.get(("own", "deleted"))
     if own is not None:
         drop, p_value = own.accuracy, own.p_holm if math.isfinite(own.p_holm) else own.p_value
-        if drop.low > 0:
+        if drop.low > 0 and p_value < 0.05:
             said.append(f"{who}The answer needs the thinking: without it {drop} fewer are right ({show_p(p_value)}).")
-        elif drop.high < 0:
+        elif drop.high < 0 and p_value < 0.05:
             said.append(f"{who}The thinking does harm: without it {negated(drop)} more are right ({show_p(p_value)}).")
         else:
-            said.append(f"{who}That the answer needs the thinking cannot be told from chance ({drop}).")
+            said.append(
+                f"{who}That the answer needs the thinking cannot be told from chance ({drop}, {show_p(p_value)})."
+            )
     return said
 
 
