@@ -102,7 +102,7 @@ def put_together(own: Asked, problems: Sequence[Problem], first: int) -> Asked:
     """What all ranks were answered, in the order of the problems; this rank's begin at `first`."""
     places, at = [], first
     for group in own.rollouts_PG:
-        while problems[at] is not group[0].prompt.problem:
+        while problems[at].id != group[0].prompt.problem.id:
             at += 1
         places.append(at)
         at += 1
