@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from r1zero.config import TrainConfig
 from r1zero.engines import Engine
+from r1zero.engines.measures import engine_metrics
 from r1zero.engines.weights import HoldsWeights
 from r1zero.evaluation.ask import Asked, ask, begin
 from r1zero.models.load import Policy
@@ -96,6 +97,10 @@ class SharedEngine:
             self.engine.load_weights(unsharded(named_tensors), version)
         elif self.sampled is not None:
             copy_weights(named_tensors, self.sampled)
+
+    def metrics(self) -> dict[str, float]:
+        """Of this rank's engine; see `Measures`."""
+        return engine_metrics(self.engine)
 
 
 def put_together(own: Asked, problems: Sequence[Problem], first: int) -> Asked:
