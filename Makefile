@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs/quickstart
 SEED   ?= 0
 
-.PHONY: help install quickstart test test-slow test-trl test-vllm check bench seeds study clean
+.PHONY: help install quickstart test test-slow test-trl test-vllm test-ray check bench seeds study clean
 
 help:
 	@echo "make quickstart   install, train the shipped model with Dr. GRPO and with GRPO, compare, report"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-slow    the long tests"
 	@echo "make test-trl     install TRL and set its losses beside ours"
 	@echo "make test-vllm    install vLLM's build without a GPU in .venv-vllm and sample and train through it"
+	@echo "make test-ray     install Ray in .venv-ray and train on a cluster of this machine whose parts die"
 	@echo "make check        formatting, lint, types"
 	@echo "make bench        speed and memory against other implementations (installs TRL)"
 	@echo "make seeds        the quickstart's Dr. GRPO run in five seeds"
@@ -61,6 +62,15 @@ $(VLLM)/.installed: constraints-vllm.txt
 
 test-vllm: $(VLLM)/.installed
 	$(VLLM)/bin/python -m pytest tests/engines/vllm
+
+RAY ?= .venv-ray
+$(RAY)/.installed: pyproject.toml constraints.txt
+	test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test,ray]"
+	@touch $@
+
+test-ray: $(RAY)/.installed
+	$(RAY)/bin/python -m pytest tests/cluster
 
 test-trl: $(VENV)/.installed-test $(VENV)/.installed-bench
 	$(BIN)/python -m pytest tests/audit/test_trl_losses.py

@@ -16,6 +16,7 @@ from r1zero.cli import (
     help,
     import_rollouts,
     label,
+    plan,
     pretrain,
     probe,
     ranks,
@@ -33,6 +34,7 @@ VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (
         train.VERB,
+        plan.VERB,
         pretrain.VERB,
         sft.VERB,
         evaluate.VERB,

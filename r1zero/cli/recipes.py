@@ -89,14 +89,15 @@ def flat_recipe(verb: Verb, arguments: Arguments) -> tuple[dict[str, Any], str]:
     name = arguments.positionals[0] if arguments.positionals else verb.default_recipe
     if any(option.name == "recipe" for option in verb.options):
         name = arguments.options.get("recipe", "")
-    if verb.name not in RECIPE_OF or not name:
+    owner = verb.config_type.verb if verb.config_type and verb.default_recipe else verb.name
+    if owner not in RECIPE_OF or not name:
         return {}, ""
-    return flatten(build(RECIPE_OF[verb.name], load_recipe(name, verb.name))), recipe_name(name)
+    return flatten(build(RECIPE_OF[owner], load_recipe(name, owner))), recipe_name(name)
 
 
 def resolve(verb: Verb, arguments: Arguments) -> Any:
     """The verb's config: its defaults, then the recipe, then the command line."""
     assert verb.config_type is not None
     recipe = arguments.positionals[0] if arguments.positionals else verb.default_recipe
-    values = load_recipe(recipe, verb.name) if recipe else {}
+    values = load_recipe(recipe, verb.config_type.verb) if recipe else {}  # `r1zero plan` plans those of train
     return build(verb.config_type, merge(values, nested(arguments.overrides)))

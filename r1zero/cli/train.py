@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1zero.cli import cluster
+from r1zero.cli.ranks import is_rank
 from r1zero.cli.recipes import recipe_name, resolve
 from r1zero.cli.verb import Arguments, Option, Verb
 from r1zero.config import TrainConfig
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 
 def run(arguments: Arguments) -> int:
     """Train, report, and say where; 1 when a run did not get to its last step."""
+    arguments = cluster.with_cluster(arguments)
     config = resolve(VERB, arguments)
     recipe = recipe_name(arguments.positionals[0] if arguments.positionals else VERB.default_recipe)
     configs = one_a_seed(config, recipe, arguments.count("seeds", 1))
+    if is_rank() or arguments.count("ranks", 1) > 1:
+        return run_as_ranks(configs, arguments)
     if len(configs) == 1:
         arguments.count("parallel", 1)  # one run is one at a time, whatever it says, but what it says must be right
         runs = [train_and_report(configs[0], f"{config.objective.name} seed {config.seed}")]
@@ -28,6 +33,41 @@ def run(arguments: Arguments) -> int:
         runs = train_together(configs, arguments.count("parallel", 0) or None)
     show(runs, as_json=arguments.has("json"))
     return 0 if all(run.finished for run in runs) else 1
+
+
+def run_as_ranks(configs: list[TrainConfig], arguments: Arguments) -> int:
+    """One run by several processes: is one of them, or starts them where torchrun has not."""
+    from r1zero.cli.ranks import start_ranks
+    from r1zero.training.ranks import check_devices, is_first
+    from r1zero.training.run import check_directory
+    from r1zero.training.shares import check_shares
+
+    if len(configs) > 1:
+        raise ValueError("--seeds with several ranks: they train one run; give one --seed at a time")
+    [config] = configs
+    if is_rank():
+        if arguments.has("ranks"):
+            raise ValueError("--ranks under torchrun, which has started the ranks already: leave it out")
+        finished = train_and_report(config, f"{config.objective.name} seed {config.seed}", quiet=not is_first())
+        if is_first():
+            show([finished], as_json=arguments.has("json"))
+        return int(is_first() and not finished.finished)
+    number = arguments.count("ranks", 1)
+    check_shares(config, number)
+    check_devices(config.learner.device, number)
+    check_directory(Path(config.run.dir), config)
+    return start_ranks(
+        number,
+        ["train", *words_of(arguments, config)],
+        continues=f"the same command continues {config.run.dir} from its last checkpoint",
+    )
+
+
+def words_of(arguments: Arguments, config: TrainConfig) -> list[str]:
+    """The command line again, for a rank; where it trains is decided already."""
+    overrides = {**arguments.overrides, "run.dir": config.run.dir}
+    knobs = [f"--{key}={value}" for key, value in overrides.items()]
+    return [*arguments.positionals, *knobs, *(["--json"] if arguments.has("json") else [])]
 
 
 def one_a_seed(config: TrainConfig, recipe: str, seeds: int) -> list[TrainConfig]:
@@ -43,10 +83,13 @@ def with_directory(config: TrainConfig, seed: int, directory: str) -> TrainConfi
     return dataclasses.replace(config, seed=seed, run=dataclasses.replace(config.run, dir=directory))
 
 
-def train_and_report(config: TrainConfig, title: str) -> Run:
-    """One run with live progress, and its HTML page when it has got to the end."""
+def train_and_report(config: TrainConfig, title: str, *, quiet: bool = False) -> Run:
+    """One run with live progress, and its HTML page when it has got to the end; `quiet` is only the run."""
+    from r1zero.cluster import train
     from r1zero.reports.console import TrainingProgress
-    from r1zero.training.loop import train
+
+    if quiet:
+        return train(config)
 
     with TrainingProgress(config.steps, title) as progress:
         finished = train(config, progress)
@@ -158,6 +201,13 @@ VERB = Verb(
             "with --seeds, runs at once; by default as many as there are CPU cores, and 1 on a GPU. Each gets "
             "cores // K threads unless run.threads is given",
         ),
+        Option(
+            "ranks",
+            "N",
+            "train with N processes on this machine, each with its own GPU where there are any; over several machines: "
+            "torchrun ... -m r1zero train",
+        ),
+        cluster.OPTION,
         Option("json", "", "print the closing table as JSON"),
     ),
     config_type=TrainConfig,
@@ -172,8 +222,18 @@ With --seeds every seed is a run of its own, several side by side where there ar
 the others alone. run.threads enters the arithmetic (sums of another order): runs side by side and one by one agree bit
 for bit when it is the same, so give it where that matters. A run that was begun keeps the threads it began with.
 
+With --ranks, and under torchrun, every rank samples and learns its share of the problems, and weights, gradients and
+optimizer state are divided among them (sharding.weights). The directory must be one that all ranks see. If a rank dies
+all end; the same command, also with another number of ranks, continues from the last checkpoint.
+
+With --cluster ray the run is done by actors of a Ray cluster: rollout workers that sample and grade, and a learner that
+is started again from its last checkpoint when it dies. Every node needs r1zero and the folder of the command.
+--cluster.asynchronous samples the next step while this one is learned.
+
   r1zero train                                        the laptop default
   r1zero train --objective.name grpo --seeds 5        another objective, five seeds, as many at once as there are cores
   r1zero train mine.toml --learner.lr 1e-5 --run.dir runs/mine
+  r1zero train mine.toml --ranks 8                    the same on 8 GPUs
+  torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m r1zero train mine.toml
 """,
 )

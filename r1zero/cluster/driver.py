@@ -68,7 +68,7 @@ def setup_of(config: TrainConfig) -> Setup:
     """What the workers of a training run are made of."""
     return Setup(
         model=config.model.path,
-        engine=config.engine,
+        engine=replace(config.engine, sleep=True) if config.cluster.colocated else config.engine,
         device=config.learner.device,
         threads=max(1, int(config.cluster.cpus_per_worker)),
         folder=str(Path.cwd()),

@@ -111,9 +111,9 @@ class Workers:
     ) -> list[list[Response]]:
         """`samples` responses to each prompt; see `Engine.generate`."""
         parts = self._cut(prompts, samples)
-        tasks = [self._send(Generate(part, {**how, "samples": samples}), len(part) * samples) for part in parts]
+        tasks = [self.send(Generate(part, {**how, "samples": samples}), len(part) * samples) for part in parts]
         answers: list[list[Response]] = []
-        for done in self._collect(tasks):
+        for done in self.collect(tasks):
             if on_tokens is not None:
                 on_tokens(sum(response.num_tokens for group in done.value for response in group))
             answers += done.value
@@ -125,10 +125,10 @@ class Workers:
         """Send the problems out now; the call of what is returned waits for them.  Raises as `ask` does."""
         samples, sampling = how["samples"], how["sampling"]
         parts = self._cut(problems, samples)
-        tasks = [self._send(Ask(template, part, how), len(part) * samples) for part in parts]
+        tasks = [self.send(Ask(template, part, how), len(part) * samples) for part in parts]
 
         def answers() -> Asked:
-            parts = [done.value for done in self._collect(tasks)]
+            parts = [done.value for done in self.collect(tasks)]
             begun, ended = min(task.begun_at for task in tasks), max(task.done_at for task in tasks)
             asked = joined(parts, ended - begun)
             if not asked.rollouts_PG and not how.get("may_drop_all"):
@@ -182,12 +182,12 @@ class Workers:
             size = max(1, math.ceil(len(items) / len(self.actors)))
         return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
 
-    def _send(self, work: Any, responses: int) -> Task:
+    def send(self, work: Any, responses: int) -> Task:
         task = Task(next(self._numbers), work, responses, self.weights)
         self._tasks.put(task)
         return task
 
-    def _collect(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def collect(self, tasks: Sequence[Task]) -> Iterator[Done]:
         """What they came to, in order.  Waits in short turns: a lock waited for without an end may outwait Ctrl-C.
 
         Raises ClusterError when no worker has been there for `timeout_s`, or none will be again.

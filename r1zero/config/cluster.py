@@ -43,6 +43,7 @@ class ClusterConfig:
     timeout_s: float = knob(120.0, "seconds to wait for the cluster to answer, and for the reserved CPUs and GPUs")
 
     def __post_init__(self) -> None:
+        require(self.workers >= 1, "cluster.workers", self.workers, "at least 1")
         require(self.learner_ranks >= 1, "cluster.learner_ranks", self.learner_ranks, "at least 1")
         require(
             self.workers >= self.learner_ranks,

@@ -95,6 +95,10 @@ class EngineConfig:
         0.5, "vllm: share of a GPU's memory for its weights and key-value cache; lower it when the learner runs out"
     )
     cpu_cache: int = knob(1, "vllm without a GPU: GiB of memory for the key-value cache")
+    max_context: int = knob(
+        0,
+        "vllm: longest prompt and response together, in tokens, for which its cache must have room; 0: the model's own",
+    )
     enforce_eager: bool = knob(
         False, "vllm: no compilation and no CUDA graphs: starts faster and samples slower; always so without a GPU"
     )

@@ -124,6 +124,7 @@ class _Sampler:
                 cohort, logits_NV = self.prefill(admitted)
                 running.append(cohort)
                 logits.append(logits_NV)
+                del cohort, logits_NV  # or the cache of a finished cohort would wait here for the next one
             running = self.sample(torch.cat(logits), running)
             if on_tokens is not None:
                 on_tokens(sum(map(len, logits)))

@@ -31,6 +31,7 @@ from r1zero.engines.vllm_settings import (
     engine_dtype,
     environment,
     request_settings,
+    within_context,
     write_model,
     written_banned,
 )
@@ -58,7 +59,7 @@ class VLLMEngine:
         if importlib.util.find_spec("vllm") is None:
             raise ValueError(MISSING.format(name=config.name))
         check_settings(config, policy)
-        self.config, self.policy = config, policy
+        self.config, self.policy = config, within_context(config, policy)
         self.version = 0
         self.restarts = 0  # since `metrics` was last asked
         self.update_seconds = 0.0
@@ -150,7 +151,10 @@ class VLLMEngine:
             write_model(self.policy, Path(directory))
             from vllm import LLM
 
-            self._llm = LLM(**engine_arguments(self.config, self.policy, Path(directory)), disable_log_stats=True)
+            try:
+                self._llm = LLM(**engine_arguments(self.config, self.policy, Path(directory)), disable_log_stats=True)
+            except RuntimeError as error:
+                raise EngineError(f"vLLM cannot start: {error}; look above for what its processes said") from error
         core = self._llm.llm_engine.engine_core
         self._finalizer = weakref.finalize(self, core.shutdown)
         threading.Thread(target=_tell_of_death, args=(core,), daemon=True).start()
@@ -210,9 +214,9 @@ class VLLMEngine:
                         finished[places.pop(output.request_id)] = response
                         if on_tokens is not None:
                             on_tokens(response.num_tokens)
-        except KeyboardInterrupt:
-            engine.abort_request(list(places))
-            raise
+        finally:
+            if places:  # something broke off: nothing may run on
+                engine.abort_request(list(places))
 
     def _response(self, answer: Any, stops: StopStrings) -> Response:
         versions = {span.version for span in answer.weight_versions}

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r1zero.config import EngineConfig
-from r1zero.engines.vllm_settings import check_settings, engine_arguments, environment, write_model
+from r1zero.engines.vllm_settings import check_settings, engine_arguments, environment, within_context, write_model
 from r1zero.models.load import Policy, load_policy
 
 ENDPOINT = "r1zero.engines.vllm_endpoint.WeightEndpoint"
@@ -62,18 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--device", default="auto", help="cpu, cuda or cuda:N")
     parser.add_argument("--max_concurrent", type=int, default=128, help="sequences sampled at once")
+    parser.add_argument("--max_context", type=int, default=0, help="as engine.max_context of the run")
     parser.add_argument("--tensor_parallel", type=int, default=1, help="GPUs that share one copy of the model")
     parser.add_argument("--gpu_memory", type=float, default=0.9, help="share of each GPU's memory")
     given = parser.parse_args(arguments)
     config = EngineConfig(
         name="vllm_server",
         max_concurrent=given.max_concurrent,
+        max_context=given.max_context,
         tensor_parallel=given.tensor_parallel,
         gpu_memory=given.gpu_memory,
     )
     try:
         policy = load_policy(given.model, given.device)
         check_settings(config, policy)
+        policy = within_context(config, policy)
         directory = Path(tempfile.mkdtemp(prefix="r1zero-serve-"))
         write_model(policy, directory)
         command = serve_command(config, policy, directory, host=given.host, port=given.port)

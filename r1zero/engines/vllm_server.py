@@ -25,7 +25,13 @@ from r1zero.engines.vllm import MISSING, EngineError, refuse_pictures
 from r1zero.engines.vllm_client import Client, NotAnsweredError
 from r1zero.engines.vllm_process import ServerProcess
 from r1zero.engines.vllm_serve import HEADER, NAME, PATH
-from r1zero.engines.vllm_settings import check_settings, engine_dtype, request_settings, written_banned
+from r1zero.engines.vllm_settings import (
+    check_settings,
+    engine_dtype,
+    request_settings,
+    within_context,
+    written_banned,
+)
 from r1zero.engines.weight_file import WeightFile
 from r1zero.engines.weights import named_weights
 from r1zero.models.load import Policy
@@ -42,14 +48,14 @@ class VLLMServerEngine:
         if config.url is None and importlib.util.find_spec("vllm") is None:
             raise ValueError(MISSING.format(name=config.name))
         check_settings(config, policy, own_gpus=config.url is None)
-        self.config, self.policy = config, policy
+        self.config, self.policy = config, within_context(config, policy)
         self.version = 0
         self.restarts = 0  # since `metrics` was last asked
         self.update_seconds = 0.0
         self._deaths = 0
         self._weights = WeightFile()
         self._weights.write(named_weights(policy), engine_dtype(config, policy))
-        self._server = ServerProcess(config, policy) if config.url is None else None
+        self._server = ServerProcess(config, self.policy) if config.url is None else None
         self._client = self._reach()
 
     @property

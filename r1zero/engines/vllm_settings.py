@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,15 @@ def check_settings(config: EngineConfig, policy: Policy, *, own_gpus: bool = Tru
         )
     if own_gpus and policy.device.type != "cuda" and parts > 1:
         raise ValueError(f"engine.tensor_parallel={parts}: without a GPU there is nothing to divide; set it to 1")
+    if config.max_context < 0:
+        raise ValueError(f"engine.max_context={config.max_context}: must be at least 1, or 0 for the model's own")
     if not 0 < config.gpu_memory < 1:
         raise ValueError(f"engine.gpu_memory={config.gpu_memory}: must be above 0 and below 1")
+
+
+def within_context(config: EngineConfig, policy: Policy) -> Policy:
+    """The policy with a context that vLLM keeps room for: engine.max_context where that is shorter."""
+    return replace(policy, max_context=min(policy.max_context, config.max_context or policy.max_context))
 
 
 def engine_dtype(config: EngineConfig, policy: Policy) -> torch.dtype:

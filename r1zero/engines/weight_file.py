@@ -37,7 +37,7 @@ class WeightFile:
 
     def write(self, named_tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype) -> None:
         """Replace what was there; floating-point weights are rounded to `dtype`."""
-        tensors = {name: _whole(tensor) for name, tensor in named_tensors}
+        tensors = dict(named_tensors)
         kinds = {name: dtype if tensor.is_floating_point() else tensor.dtype for name, tensor in tensors.items()}
         header, starts, size = _layout(tensors, kinds)
         os.ftruncate(self.descriptor, size)
@@ -45,9 +45,10 @@ class WeightFile:
         with mmap.mmap(self.descriptor, size) as memory:
             memory[: len(header)] = header
             for name, tensor in tensors.items():
-                if tensor.numel():
+                whole = _whole(tensor)  # of one after the other: every rank comes by in the same order
+                if whole.numel():
                     place = torch.frombuffer(memory, dtype=kinds[name], count=tensor.numel(), offset=starts[name])
-                    place.copy_(tensor.detach().flatten())
+                    place.copy_(whole.detach().flatten())
                     del place  # a view keeps the memory from being closed
 
     def clear(self) -> None:

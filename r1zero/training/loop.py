@@ -40,7 +40,7 @@ from r1zero.store import Split, append_metrics, part_path, truncate_after, write
 from r1zero.tasks import build_task
 from r1zero.tasks.pictures import KEPT, bring_pictures
 from r1zero.tasks.templates import load_template
-from r1zero.training.batching import Group, split_evenly
+from r1zero.training.batching import Group
 from r1zero.training.checkpoint import checkpoint_steps, load_checkpoint, load_memories, save_checkpoint
 from r1zero.training.choice import Choices, choice_metrics, choose, learned
 from r1zero.training.credit import as_group, credited, weighed, with_advantages, with_gradient, with_shadows
@@ -334,13 +334,10 @@ class Trainer:
         losses = {name: shadow.loss for name, shadow in shadows.items()}
         bonus = self.entropy.bonus if objective.needs_entropy else None
         groups = [as_group(group, masked=objective.overlong == "mask") for group in rollouts_PG]
-        places = [  # of the groups that this rank learns from, in each optimizer step
-            [part[p] for p in learned_here([groups[place].num_tokens for place in part])]
-            for part in split_evenly(range(len(groups)), config.learner.updates_per_rollout)
-        ]
+        places = learned_here(groups, config.learner.updates_per_rollout)
         own = [groups[place] for part in places for place in part]
-        scored_before = self.learner.sharded and objective.needs_reference
-        if objective.needs_scoring or config.learner.updates_per_rollout > 1 or config.replay.share or scored_before:
+        scored = objective.needs_scoring or config.learner.updates_per_rollout > 1 or config.replay.share > 0
+        if scored or (self.learner.sharded and objective.needs_reference):
             own = self.learner.score(own)
         made = dict(zip(itertools.chain(*places), credited(own, objective), strict=True))
         updates = []

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from r1zero.config import TrainConfig
 from r1zero.engines import Engine
+from r1zero.engines.measures import engine_metrics
 from r1zero.engines.weights import HoldsWeights
 from r1zero.evaluation.ask import Asked, ask, begin
 from r1zero.models.load import Policy
 from r1zero.records import Grade, Problem, Prompt, Response, Rollout
 from r1zero.tasks.templates import Template
-from r1zero.training.batching import Group
+from r1zero.training.batching import Group, split_evenly
 from r1zero.training.ranks import gathered, num_ranks, rank
 from r1zero.training.sharding import copy_weights, unsharded
 
@@ -101,12 +102,16 @@ class SharedEngine:
         elif self.learning is not self.policy:
             copy_weights(self.learning.model.named_parameters(), self.policy.model)
 
+    def metrics(self) -> dict[str, float]:
+        """Of this rank's engine; see `Measures`."""
+        return engine_metrics(self.engine)
+
 
 def put_together(own: Asked, problems: Sequence[Problem], first: int) -> Asked:
     """What all ranks were answered, in the order of the problems; this rank's begin at `first`."""
     places, at = [], first
     for group in own.rollouts_PG:
-        while problems[at] is not group[0].prompt.problem:
+        while problems[at].id != group[0].prompt.problem.id:
             at += 1
         places.append(at)
         at += 1
@@ -124,8 +129,16 @@ def put_together(own: Asked, problems: Sequence[Problem], first: int) -> Asked:
     )
 
 
-def learned_here(sizes: Sequence[int]) -> list[int]:
-    """Positions of the groups that this rank learns from: shares of about equal size in tokens.
+def learned_here(groups: Sequence[Group], updates: int) -> list[list[int]]:
+    """Positions of the groups that this rank learns from, for each of the optimizer steps that share them."""
+    return [
+        [part[p] for p in balanced([groups[place].num_tokens for place in part])]
+        for part in split_evenly(range(len(groups)), updates)
+    ]
+
+
+def balanced(sizes: Sequence[int]) -> list[int]:
+    """Positions that fall to this rank, so that the sizes of every rank add up to about the same.
 
     The largest first, each goes to the rank that has least (Graham 1969).
     """

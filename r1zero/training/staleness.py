@@ -25,17 +25,12 @@ class StaleError(RuntimeError):
 def corrected(objective: Objective, config: TrainConfig) -> Objective:
     """The objective, with importance weights where responses may be stale.
 
-    Raises ValueError where the config asks for stale responses and for no correction, or for what stale responses
-    cannot have: problems that are chosen by the answers of the step before.
+    Raises ValueError where the config asks for what cannot be asked ahead: problems that are chosen by the answers of
+    the step before.
     """
     behind = config.max_staleness
     if behind == 0:
         return objective
-    if config.objective.correction == "none":
-        raise ValueError(
-            f"objective.correction=none with responses up to {behind} steps stale: learning would be biased; leave it "
-            f"out ({CORRECTION}) or set engine.max_staleness to 0"
-        )
     for key, value in (("choice.by", config.choice.by), ("groups.degenerate", config.groups.degenerate)):
         if value in ("target_accuracy", "curriculum", "refill"):
             raise ValueError(

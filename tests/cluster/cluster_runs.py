@@ -15,6 +15,17 @@ from r1zero.store import read_metrics
 NODE = {"num_cpus": 2, "object_store_memory": 100 << 20}
 
 
+def add_node(cluster: Any, **over: Any) -> Any:
+    """A node more.  Ray gives one half a minute to start, which is little on a machine that does much else."""
+    for attempt in range(3):
+        try:
+            return cluster.add_node(**{**NODE, **over})
+        except Exception as error:  # Ray raises nothing more specific
+            if "timed out" not in str(error) or attempt == 2:
+                raise
+    raise AssertionError("not reached")
+
+
 def config_of(settings: dict[str, Any], run_dir: Path, **over: Any) -> TrainConfig:
     return build(TrainConfig, merge(merge(settings, over), {"run": {"dir": str(run_dir)}}))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import NODE
+from cluster_runs import add_node
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +16,10 @@ def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="needs the extra `ray`: make test-ray")
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
+    made = Cluster()
+    add_node(made, num_cpus=0, include_dashboard=False)
     for _ in range(2):
-        made.add_node(**NODE)
+        add_node(made)
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
     yield made
     ray.shutdown()
@@ -40,5 +41,5 @@ def settings(model_dir: Path) -> dict[str, Any]:
         "learner": {"lr": 1e-2},
         "evaluation": {"num_problems": 4, "max_tokens": 32, "every": 4},
         "checkpoint": {"every": 2},
-        "cluster": {"name": "ray", "workers": 2},
+        "cluster": {"name": "ray", "workers": 2, "timeout_s": 300},
     }

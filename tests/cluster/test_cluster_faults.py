@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("ray", reason="needs the extra `ray`: make test-ray")
 
-from cluster_runs import NODE, Disturber, config_of, kill, process_of, timeless, total
+from cluster_runs import Disturber, add_node, config_of, kill, process_of, timeless, total
 
 from r1zero.cluster import train
 from r1zero.store import read_rollouts
@@ -70,13 +70,13 @@ def test_a_node_that_dies_takes_its_worker_and_the_run_goes_on(cluster, settings
 
     disturber = Disturber(run_dir, {3: remove_node_of_worker})
     assert train(config_of(settings, run_dir), disturber).finished and not disturber.deeds
-    cluster.add_node(**NODE)
+    add_node(cluster)
     assert_same_end(run_dir, undisturbed)
     assert total(run_dir, "cluster/worker_restarts") >= 1
 
 
 def test_the_learners_node_dies_and_it_goes_on_elsewhere(cluster, settings, undisturbed, tmp_path):
-    cluster.add_node(**NODE)
+    add_node(cluster)
     run_dir = tmp_path / "run"
     disturber = Disturber(run_dir, {3: lambda run_dir: remove(cluster, process_of(run_dir, "learner")[1])})
     assert train(config_of(settings, run_dir), disturber).finished and not disturber.deeds

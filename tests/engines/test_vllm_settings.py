@@ -22,6 +22,7 @@ from r1zero.engines.vllm_settings import (
     environment,
     read_banned,
     request_settings,
+    within_context,
     write_model,
     written_banned,
 )
@@ -105,6 +106,7 @@ def test_vllm_sees_the_gpus_of_its_rank(
     [
         ({"tensor_parallel": 3}, "does not divide the model's 4 attention heads: take 1, 2, 4"),
         ({"tensor_parallel": 4}, "shows 2 GPUs"),
+        ({"max_context": -1}, "at least 1, or 0"),
         ({"gpu_memory": 1.5}, "above 0 and below 1"),
         ({"max_concurrent": 0}, "at least 1"),
     ],
@@ -115,6 +117,12 @@ def test_what_the_model_or_machine_cannot_do_is_refused(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match=message):
         check_settings(EngineConfig(name="vllm", **settings), on_gpu(policy_of("qwen2")))  # type: ignore[arg-type]
+
+
+def test_the_context_may_be_shorter_than_the_models_but_not_longer(policy_of: PolicyOf) -> None:
+    policy = policy_of("qwen2")
+    contexts = [within_context(EngineConfig(max_context=n), policy).max_context for n in (0, 10, 1 << 20)]
+    assert contexts == [policy.max_context, 10, policy.max_context]
 
 
 def test_tensor_parallelism_needs_gpus(policy_of: PolicyOf) -> None:

@@ -16,12 +16,18 @@ from r1zero.objectives import OBJECTIVES
 from r1zero.training.checkpoint import load_checkpoint, save_checkpoint
 from r1zero.training.credit import credited, weighed, with_gradient
 from r1zero.training.learner import Learner
+from r1zero.training.ranks import check_alike
 from r1zero.training.sharding import copy_weights, is_sharded
 
 FULL = ShardingConfig(weights="full")
-NAMES = ("dr_grpo", "ppo", "reinforce_pp")  # plain; with a value head; with a reference
-IDLE = ("dr_grpo", "ppo")  # also with a rank that has nothing to compute
+ROWS = {
+    "dr_grpo": OBJECTIVES["dr_grpo"],
+    "ppo": OBJECTIVES["ppo"],  # has a value head
+    "kl": replace(OBJECTIVES["dr_grpo"], kl_coef=0.1),  # has a reference
+}
+IDLE = ("ppo", "kl")  # also with a rank that has nothing to compute
 UPDATES = 3
+RECOMPUTED = {"gradient_checkpointing": True, "tokens_per_microbatch": 20}
 
 
 def free_port():
@@ -30,9 +36,9 @@ def free_port():
         return free.getsockname()[1]
 
 
-def new_learner(name, **settings):
+def new_learner(name, gradient_checkpointing=False, **settings):
     torch.manual_seed(0)
-    objective = OBJECTIVES[name]
+    objective = ROWS[name]
     policy = small_policy()
     return Learner(
         policy,
@@ -41,20 +47,21 @@ def new_learner(name, **settings):
         with_values=objective.critic,
         with_reference=objective.needs_reference,
         max_tokens=12,
+        gradient_checkpointing=gradient_checkpointing,
         sharding=FULL,
     )
 
 
 def one_update(learner, name, groups):
-    objective = OBJECTIVES[name]
+    objective = ROWS[name]
     groups = learner.score(groups)
     groups = weighed(credited(groups, objective), objective, 12)
     return learner.update(with_gradient(groups, objective), objective.loss).metrics
 
 
-def weights_of(learner):
+def weights_of(model):
     whole = small_policy().model
-    copy_weights(learner.policy.model.named_parameters(), whole)
+    copy_weights(model.named_parameters(), whole)
     return {name: parameter.detach().clone() for name, parameter in whole.named_parameters()}
 
 
@@ -68,8 +75,9 @@ def several_updates(name, groups, **settings):
         moment = state["exp_avg"]
         moments[names[parameter]] = (moment.full_tensor() if is_sharded(learner.through) else moment).clone()
     metrics += [one_update(learner, name, groups) for _ in range(UPDATES - 1)]
-    learner.refresh_reference()
-    return {"moments": moments, "metrics": metrics, "weights": weights_of(learner)}
+    learner.refresh_reference()  # the same weights again
+    weights = weights_of(learner.reference[0] if learner.reference else learner.policy.model)
+    return {"moments": moments, "metrics": metrics, "weights": weights}
 
 
 def rank_main(rank, ranks, port, folder):
@@ -85,10 +93,15 @@ def rank_main(rank, ranks, port, folder):
 def as_two(rank, folder):
     groups = groups_of_the_step()
     own = groups[:2] if rank == 0 else groups[2:]
-    results = {name: several_updates(name, own) for name in NAMES}
+    results = {name: several_updates(name, own) for name in ROWS}
     results |= {f"idle {name}": several_updates(name, groups if rank else []) for name in IDLE}
-    results["recomputed"] = several_updates("dr_grpo", own, tokens_per_microbatch=20)
+    results["recomputed"] = several_updates("dr_grpo", own, **RECOMPUTED)
+    results["bfloat16"] = several_updates("dr_grpo", own, dtype="bfloat16")
     results["lost"] = what_a_lost_number_raises(own, rank, FULL)
+    try:
+        check_alike({"torch": "2.13.0", "seed": rank})
+    except ValueError as error:
+        results["differs"] = str(error)
     learner = new_learner("ppo")
     local = sum(parameter.to_local().numel() for parameter in learner.parameters)
     results["share"] = local / sum(parameter.numel() for parameter in learner.parameters)
@@ -105,7 +118,7 @@ def as_three(rank, folder):
     for run in ("run", "alone"):
         learner = new_learner("ppo")
         load_checkpoint(folder / run, 1, learner.policy, learner)
-        results[run] = {"then": one_update(learner, "ppo", own), "weights": weights_of(learner)}
+        results[run] = {"then": one_update(learner, "ppo", own), "weights": weights_of(learner.policy.model)}
     torch.save(results, folder / f"three-{rank}.pt")
 
 
@@ -127,9 +140,9 @@ def same(metrics, others, rel=1e-3):
         assert others[key] == pytest.approx(number, rel=rel, abs=1e-6, nan_ok=True), key
 
 
-@pytest.mark.parametrize("name", [*NAMES, *(f"idle {name}" for name in IDLE), "recomputed"])
+@pytest.mark.parametrize("name", [*ROWS, *(f"idle {name}" for name in IDLE), "recomputed"])
 def test_divided_weights_get_the_gradients_the_metrics_and_the_steps_of_whole_ones(of_two_ranks, name):
-    settings = {"tokens_per_microbatch": 20} if name == "recomputed" else {}
+    settings = RECOMPUTED if name == "recomputed" else {}
     alone = several_updates(name.split()[-1] if name != "recomputed" else "dr_grpo", groups_of_the_step(), **settings)
     for rank in of_two_ranks:
         for kind, tolerance in (("moments", 1e-6), ("weights", 1e-5)):
@@ -138,6 +151,14 @@ def test_divided_weights_get_the_gradients_the_metrics_and_the_steps_of_whole_on
                 torch.testing.assert_close(rank[name][kind][key], value, atol=tolerance, rtol=1e-4)
         for metrics, others in zip(alone["metrics"], rank[name]["metrics"], strict=True):
             same(metrics, others)
+
+
+def test_layers_in_bfloat16_have_nearly_the_gradient_of_float32(of_two_ranks):
+    def flat(result):
+        return torch.cat([value.flatten() for _, value in sorted(result["moments"].items())])
+
+    exact, rounded = (flat(of_two_ranks[0][name]) for name in ("dr_grpo", "bfloat16"))
+    assert 0.99 < torch.cosine_similarity(exact, rounded, dim=0) < 1 - 1e-7
 
 
 def test_each_of_two_ranks_holds_half_of_the_numbers(of_two_ranks):
@@ -151,6 +172,11 @@ def test_a_number_lost_on_one_rank_stops_both_in_the_middle_of_what_they_compute
     assert of_two_ranks[0]["lost"].startswith("on another rank") and "problem problem-2" in of_two_ranks[0]["lost"]
 
 
+def test_ranks_that_were_started_differently_say_in_what(of_two_ranks):
+    message = "rank 1 has seed 1, rank 0 has 0: all ranks of a run need the same packages and the same settings"
+    assert [rank["differs"] for rank in of_two_ranks] == [message, message]
+
+
 def test_what_two_ranks_wrote_one_and_three_go_on_from_and_three_from_what_one_wrote(folder, of_two_ranks):
     alone = new_learner("ppo")
     load_checkpoint(folder / "run", 1, alone.policy, alone)
@@ -161,7 +187,7 @@ def test_what_two_ranks_wrote_one_and_three_go_on_from_and_three_from_what_one_w
     for rank in range(3):
         for result in torch.load(folder / f"three-{rank}.pt", weights_only=True).values():
             same(then, result["then"])
-            for name, weight in weights_of(alone).items():
+            for name, weight in weights_of(alone.policy.model).items():
                 torch.testing.assert_close(result["weights"][name], weight, atol=1e-5, rtol=1e-4)
 
 

@@ -7,7 +7,7 @@ from r1zero.config import TrainConfig, build, nested
 from r1zero.training import ranks, replay, shares
 from r1zero.training.batching import Group
 from r1zero.training.replay import Draw, Memory, shared_out
-from r1zero.training.shares import check_shares, learned_here
+from r1zero.training.shares import balanced, check_shares
 
 
 def on_every_rank(monkeypatch, number, compute):
@@ -22,12 +22,12 @@ def on_every_rank(monkeypatch, number, compute):
 
 def test_the_largest_group_goes_first_and_each_to_the_rank_that_has_least(monkeypatch):
     sizes = [10, 70, 20, 50, 30]  # 70 | 50, then 30 beside 50, then 20 beside 70, then 10 beside 80
-    assert on_every_rank(monkeypatch, 2, lambda: learned_here(sizes)) == [[1, 2], [0, 3, 4]]
+    assert on_every_rank(monkeypatch, 2, lambda: balanced(sizes)) == [[1, 2], [0, 3, 4]]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 7])
 def test_every_group_is_learned_by_one_rank(monkeypatch, number):
-    places = on_every_rank(monkeypatch, number, lambda: learned_here([5, 5, 9, 1, 4]))
+    places = on_every_rank(monkeypatch, number, lambda: balanced([5, 5, 9, 1, 4]))
     assert sorted(place for own in places for place in own) == [0, 1, 2, 3, 4]
 
 

@@ -50,20 +50,22 @@ def policy(tokenizer: PreTrainedTokenizerFast) -> Policy:
 
 
 @pytest.fixture(scope="session")
-def settings() -> dict[str, object]:
+def engine_settings() -> dict[str, object]:
     """Of an engine: float32, so that its numbers are compared with the learner's."""
     return {"max_concurrent": 16, "dtype": "float32", "enforce_eager": True, "timeout_s": 500.0}
 
 
 @pytest.fixture(scope="session")
-def vllm_engine(vllm_is_installed: None, policy: Policy, settings: dict[str, object]) -> Iterator[VLLMEngine]:
-    engine = VLLMEngine(EngineConfig(name="vllm", **settings), policy)  # type: ignore[arg-type]
+def vllm_engine(vllm_is_installed: None, policy: Policy, engine_settings: dict[str, object]) -> Iterator[VLLMEngine]:
+    engine = VLLMEngine(EngineConfig(name="vllm", **engine_settings), policy)  # type: ignore[arg-type]
     yield engine
     engine.close()
 
 
 @pytest.fixture(scope="session")
-def vllm_server(vllm_is_installed: None, policy: Policy, settings: dict[str, object]) -> Iterator[VLLMServerEngine]:
-    engine = VLLMServerEngine(EngineConfig(name="vllm_server", **settings), policy)  # type: ignore[arg-type]
+def vllm_server(
+    vllm_is_installed: None, policy: Policy, engine_settings: dict[str, object]
+) -> Iterator[VLLMServerEngine]:
+    engine = VLLMServerEngine(EngineConfig(name="vllm_server", **engine_settings), policy)  # type: ignore[arg-type]
     yield engine
     engine.close()
