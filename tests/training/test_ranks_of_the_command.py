@@ -179,6 +179,22 @@ def test_torchrun_starts_the_same_run_also_with_whole_weights_on_every_rank(tmp_
     assert not list((tmp_path / "two").rglob("optimizer"))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_adapters_learn_over_two_ranks_as_on_one_which_goes_on_from_their_checkpoint(tmp_path, recipe):
+    words = ["--lora.rank", "4", "--learner.lr", "1e-2"]
+    finished(recipe, tmp_path / "alone", *words)
+    finished(recipe, tmp_path / "two", *words, "--ranks", "2")
+    assert_same(tmp_path / "alone", tmp_path / "two")
+    finished(recipe, tmp_path / "moved", *words, "--ranks", "2", "--steps", "2")
+    finished(recipe, tmp_path / "moved", *words)
+    assert_same(tmp_path / "alone", tmp_path / "moved")
+    models = [load_policy(str(tmp_path / run / "model"), "cpu").model for run in ("alone", "two", "moved")]
+    adapted = load_policy(str(tmp_path / "two" / "adapter"), "cpu").model
+    for one, *others in zip(*(model.parameters() for model in (*models, adapted)), strict=True):
+        assert all((one - other).abs().max() < 1e-4 for other in others)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -186,6 +202,10 @@ def test_torchrun_starts_the_same_run_also_with_whole_weights_on_every_rank(tmp_
         (["--ranks", "0"], "--ranks 0: give a whole number, at least 1"),
         (["--ranks", "2", "--seeds", "2"], "--seeds with several ranks: they train one run; give one --seed at a time"),
         (["--ranks", "2", "--objective.shadow", "dapo"], "objective.shadow needs whole gradients on every rank"),
+        (
+            ["--ranks", "2", "--lora.rank", "4", "--objective.reference_every", "1"],
+            "objective.reference_every=1 with lora.rank=4 needs whole weights on every rank",
+        ),
     ],
 )
 def test_what_ranks_cannot_share_is_refused_before_they_start(tmp_path, capsys, recipe, words, message):
