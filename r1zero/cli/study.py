@@ -108,7 +108,7 @@ NAME is one of
   length-bias              which of GRPO's two divisions moves the lengths of right and wrong answers
   visual-base-vs-instruct  RL on a base model that sees, and on an instructed one
   visual-rl-vs-sft         the base model, fine-tuned on answers, after RL with thinking and without
-  visual-length-reward     0, 0.001 and 0.005 a token, on the instructed model
+  visual-length-reward     0, 0.001, 0.005 and 0.05 a token, on the instructed model
   visual-freeze            nothing, vision or language frozen, on the instructed model
   visual-samples           50, 100, 500 and 1000 training problems, and as many as are asked
 

@@ -75,11 +75,14 @@ LENGTH_REWARD = picture_study(
         "none": Arm({"template.name": instructed, "reward.per_token": 0.0}, start="instruct"),
         "weak": Arm({"template.name": instructed, "reward.per_token": 0.001}, start="instruct"),
         "strong": Arm({"template.name": instructed, "reward.per_token": 0.005}, start="instruct"),
+        # added when the first three had been seen to end at one length
+        "extreme": Arm({"template.name": instructed, "reward.per_token": 0.05}, start="instruct"),
     },
     (
         Comparison("RL without a reward for length", "none", START),
         Comparison("0.001 a token, less none", "weak", "none"),
         Comparison("0.005 a token, less none", "strong", "none"),
+        Comparison("0.05 a token, less none", "extreme", "none"),
     ),
     fixed=("reward.per_token",),
     preparations={"instruct": INSTRUCT},
