@@ -42,6 +42,11 @@ class Bar:
     piece: int  # bytes of a piece; 0 where no pieces are looked at
     references: int  # responses that it comes from
 
+    @property
+    def known(self) -> bool:
+        """Whether there is one, by either measure; without it nothing alarms and nothing is known to be quiet."""
+        return math.isfinite(self.copied) or math.isfinite(self.packed)
+
 
 def copied_share(text: str, run: int = RUN) -> float:
     """Share of the words that lie in `run` words in a row which stood before in the text.  NaN of no words.

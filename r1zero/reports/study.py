@@ -11,8 +11,8 @@ from rich.console import RenderableType
 
 from r1zero.experiments.studies.design import Gathered
 from r1zero.experiments.studies.length_bias import LengthBias
-from r1zero.experiments.studies.pictures import PictureStudy
-from r1zero.reports import page, study_lengths, study_pictures
+from r1zero.experiments.studies.visual_result import PictureStudy
+from r1zero.reports import page, study_lengths, study_visual
 from r1zero.reports.html import config_rows, provenance_rows
 from r1zero.reports.sections import Section
 from r1zero.store import write_atomically
@@ -29,7 +29,7 @@ class View:
 
 VIEWS: dict[type, View] = {
     LengthBias: View(study_lengths.headline, study_lengths.render, study_lengths.sections),
-    PictureStudy: View(study_pictures.headline, study_pictures.render, study_pictures.sections),
+    PictureStudy: View(study_visual.headline, study_visual.render, study_visual.sections),
 }
 
 

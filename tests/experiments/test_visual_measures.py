@@ -15,14 +15,10 @@ pytest.importorskip("PIL")
 
 from r1zero.config import TrainConfig, build, to_dict
 from r1zero.experiments.recorded import RecordedRun, load_run
-from r1zero.experiments.studies import visual_measures
-from r1zero.experiments.studies.visual_measures import (
-    CURVES,
-    TRIVIALITY,
-    over_training,
-    subtask_accuracies,
-    think_triviality,
-)
+from r1zero.experiments.studies import visual_curves, visual_thinking
+from r1zero.experiments.studies.visual_curves import CURVES, over_training
+from r1zero.experiments.studies.visual_measures import subtask_accuracies
+from r1zero.experiments.studies.visual_thinking import TRIVIALITY, think_triviality
 from r1zero.store import SCHEMA, append_metrics, part_path, write_config, write_frame
 from r1zero.training import train
 from r1zero.training.run import check_directory
@@ -130,7 +126,7 @@ def test_curves_are_those_of_metrics_and_undefined_where_there_is_none(tmp_path:
 
 
 def test_of_many_steps_some_are_read_with_both_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visual_measures, "MOST_STEPS", 4)
+    monkeypatch.setattr(visual_curves, "MOST_STEPS", 4)
     rng = random.Random(2)
     run = made_up(tmp_path / "run", {step: said(rng, 4) for step in range(1, 11)})
     assert over_training(run).steps == (1, 4, 7, 10)
@@ -173,13 +169,13 @@ def test_what_is_kept_is_taken_and_does_not_disturb_the_run(short_run: RecordedR
     run = load_run(folder)
     first = think_triviality(run, 8)
     with monkeypatch.context() as patch:
-        patch.setattr(visual_measures, "_answer_anew", None)  # asking would fail
+        patch.setattr(visual_thinking, "_answer_anew", None)  # asking would fail
         assert repr(think_triviality(run, 8)) == repr(first)
     assert check_directory(folder, build(TrainConfig, to_dict(config_of(short_run.dir))))  # still this very run
     kept = json.loads((folder / TRIVIALITY).read_text())
     assert think_triviality(run, 8, seed=1).responses == 8
     assert json.loads((folder / TRIVIALITY).read_text())["of"] != kept["of"]
-    monkeypatch.setattr(visual_measures, "METHOD", -1)
+    monkeypatch.setattr(visual_thinking, "METHOD", -1)
     think_triviality(run, 8, seed=1)
     assert json.loads((folder / TRIVIALITY).read_text())["of"]["method"] == -1
     part = part_path(folder, "eval", 2)

@@ -14,7 +14,9 @@ from vision_models import SPECIAL, WORDS, fresh
 
 from r1zero.config import TrainConfig, build
 from r1zero.experiments.recorded import RecordedRun, load_run
-from r1zero.experiments.studies.visual_measures import over_training, subtask_accuracies, think_triviality
+from r1zero.experiments.studies.visual_curves import over_training
+from r1zero.experiments.studies.visual_measures import subtask_accuracies
+from r1zero.experiments.studies.visual_thinking import think_triviality
 from r1zero.models.load import save_policy
 from r1zero.store import SCHEMA, part_path
 from r1zero.training import train

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from functools import partial
 
 from r1zero.experiments.studies.design import Arm, Preparation, Study
-from r1zero.experiments.studies.picture_analysis import analyse
-from r1zero.experiments.studies.pictures import START, Comparison, measure
-from r1zero.experiments.studies.starts import INSTRUCT, SFT, direct, instructed, taught, thinking
+from r1zero.experiments.studies.visual_analysis import analyse
+from r1zero.experiments.studies.visual_measures import measure
+from r1zero.experiments.studies.visual_result import START, Comparison
+from r1zero.experiments.studies.visual_starts import INSTRUCT, SFT, direct, instructed, taught, thinking
 
 SAMPLES = (50, 100, 500, 1000)
 

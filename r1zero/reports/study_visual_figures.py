@@ -10,8 +10,9 @@ import numpy as np
 
 from r1zero.experiments.studies.estimate import over_seeds
 from r1zero.experiments.studies.lengths import SMOOTHING
-from r1zero.experiments.studies.pictures import ArmSubtask, MeasuredRun, PictureStudy
-from r1zero.experiments.studies.visual_measures import CURVES
+from r1zero.experiments.studies.visual_curves import CURVES
+from r1zero.experiments.studies.visual_measures import MeasuredRun
+from r1zero.experiments.studies.visual_result import ArmSubtask, PictureStudy
 from r1zero.reports.figures import over_steps
 from r1zero.reports.traces import Figure, band, line
 

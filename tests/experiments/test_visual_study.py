@@ -31,11 +31,13 @@ from r1zero.experiments.studies.design import (
     settings_of,
     with_settings,
 )
-from r1zero.experiments.studies.pictures import ACCURACY, SUBTASKS, MeasuredRun, PictureStudy
 from r1zero.experiments.studies.preparing import prepare
-from r1zero.experiments.studies.starts import AT_ONCE, INSTRUCT, MANNERS, SFT, examples
 from r1zero.experiments.studies.visual import FREEZE, RL_VS_SFT, VISUAL_STUDIES
-from r1zero.experiments.studies.visual_measures import CURVES, OverTraining, RepetitionAlarm, SubtaskCell, Triviality
+from r1zero.experiments.studies.visual_curves import CURVES, OverTraining, RepetitionAlarm
+from r1zero.experiments.studies.visual_measures import MeasuredRun, SubtaskCell
+from r1zero.experiments.studies.visual_result import ACCURACY, SUBTASKS, PictureStudy
+from r1zero.experiments.studies.visual_starts import AT_ONCE, INSTRUCT, MANNERS, SFT, examples
+from r1zero.experiments.studies.visual_thinking import Triviality
 from r1zero.reports.study import render, render_study
 from r1zero.statistics.intervals import NOTHING, Interval
 from r1zero.store import append_metrics, write_config

@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 from r1zero.experiments.studies.factorial import tokens
-from r1zero.experiments.studies.pictures import (
+from r1zero.experiments.studies.visual_measures import AT_ONCE, RESPONSE_TOKENS
+from r1zero.experiments.studies.visual_result import (
     ACCURACY,
-    AT_ONCE,
     BEHAVIOUR,
-    RESPONSE_TOKENS,
     SUBTASKS,
     ArmRepetition,
     ArmThinking,

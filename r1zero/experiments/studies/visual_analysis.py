@@ -1,4 +1,4 @@
-"""What the runs of a study on pictures say together; see r1zero.experiments.studies.pictures for the statistic."""
+"""What the runs of a study on pictures say together; see visual_result.py for the statistic."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ import numpy as np
 
 from r1zero.experiments.studies.design import Gathered, made_for
 from r1zero.experiments.studies.estimate import corrected, estimated, over_seeds
-from r1zero.experiments.studies.picture_verdicts import verdicts
-from r1zero.experiments.studies.pictures import (
+from r1zero.experiments.studies.visual_measures import BEHAVIOURS, TOTAL, MeasuredRun, value
+from r1zero.experiments.studies.visual_result import (
     ACCURACY,
     BEHAVIOUR,
-    BEHAVIOURS,
     START,
     SUBTASKS,
-    TOTAL,
     ArmBehaviour,
     ArmRepetition,
     ArmSubtask,
     ArmThinking,
     Comparison,
     Difference,
-    MeasuredRun,
     PictureStudy,
-    value,
 )
+from r1zero.experiments.studies.visual_verdicts import verdicts
 
 Measured = Mapping[str, Sequence[MeasuredRun]]
 
@@ -104,7 +101,10 @@ def _thinking(arm: str, runs: Sequence[MeasuredRun]) -> ArmThinking:
 def _repetition(arm: str, runs: Sequence[MeasuredRun]) -> ArmRepetition:
     alarms = [one.training.alarm for one in runs]
     first, last = (over_seeds([getattr(alarm, end).estimate for alarm in alarms]) for end in ("first", "last"))
-    return ArmRepetition(arm, first, last, sum(bool(alarm.sounded) for alarm in alarms), len(alarms))
+    sounded, looked = (
+        sum(map(bool, each)) for each in zip(*((one.sounded, one.bar.known) for one in alarms), strict=True)
+    )
+    return ArmRepetition(arm, first, last, sounded, looked)
 
 
 def _starts(gathered: Gathered) -> dict[str, str]:

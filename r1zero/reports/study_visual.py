@@ -9,21 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from r1zero.experiments.studies.factorial import tokens
-from r1zero.experiments.studies.picture_verdicts import fraction
-from r1zero.experiments.studies.pictures import (
-    ACCURACY,
-    AT_ONCE,
-    BEHAVIOUR,
-    RESPONSE_TOKENS,
-    SUBTASKS,
-    TOTAL,
-    Difference,
-    MeasuredRun,
-    PictureStudy,
-)
+from r1zero.experiments.studies.visual_measures import AT_ONCE, RESPONSE_TOKENS, TOTAL, MeasuredRun
+from r1zero.experiments.studies.visual_result import ACCURACY, BEHAVIOUR, SUBTASKS, Difference, PictureStudy
+from r1zero.experiments.studies.visual_verdicts import fraction
 from r1zero.reports.sections import Panel, Paragraph, Section, TextTable, terminal_table
 from r1zero.reports.study_lengths import bare_p
-from r1zero.reports.study_picture_figures import draw_accuracy, draw_curves
+from r1zero.reports.study_visual_figures import draw_accuracy, draw_curves
 from r1zero.statistics.intervals import Interval, short
 
 NAMES = {
