@@ -33,7 +33,7 @@ from r1zero.training.loop import train as train_here
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the tasks below, which workers cannot import
 
-HARD = r"\boxed{\frac{\sin^{%d}(x) + \cos^{2}(x) \cdot \sin^{%d}(x)}{1 + x^{%d}}}"
+HARD = r"\boxed{\int_0^1 x^{%d} dx}"  # what is compared in a grading process
 
 
 def test_one_worker_that_is_asked_for_everything_makes_the_run_of_one_process(cluster, settings, tmp_path):
@@ -100,8 +100,8 @@ class GradeAndSay:
         self.path = path
 
     def __call__(self, engine, policy):
-        golds = [HARD % (4 + n, 2 + n, n) for n in range(12)]
-        asked = [Submission(HARD % (4 + n, 2 + n, n + 1), (gold,), "boxed", "math") for n, gold in enumerate(golds)]
+        golds = [rf"\frac{{1}}{{{n + 1 + n % 2}}}" for n in range(20)]  # every second one is wrong
+        asked = [Submission(HARD % n, (gold,), "boxed", "math") for n, gold in enumerate(golds)]
         grade_together(asked[:1])  # now there is a grading process
         self.path.write_text(str(os.getpid()))
         return [[]], [(grade.correct, grade.formatted) for grade in grade_together(asked)]
@@ -118,6 +118,7 @@ def test_a_grader_that_dies_is_replaced_and_the_grades_are_the_same(cluster, mod
     setup = Setup(str(model_dir), EngineConfig(), "cpu", 1, str(tmp_path))
     worker = ray.remote(Worker).options(num_cpus=1).remote(setup)
     undisturbed = ray.get(worker.answer.remote(GradeAndSay(tmp_path / "first"), None)).value[1]
+    assert undisturbed == [(n % 2 == 0, True) for n in range(20)]
     process = int((tmp_path / "first").read_text())
     running = worker.answer.remote(GradeAndSay(tmp_path / "second"), None)
     wait_for((tmp_path / "second").exists)
