@@ -201,7 +201,8 @@ VERB = Verb(
     details="""
 Nothing is loaded and no GPU is needed: the shape of the model comes from its config.json, or from a table of published
 models, and every part is counted as the learner and the engines allocate it. docs/scaling.md says how far the counts
-are from measurement. The exit code is 1 where the run does not fit.
+are from measurement. engine.name `auto` is planned as `fast` on GPUs that learn, and as `vllm` on those that only
+sample. The exit code is 1 where the run does not fit.
 
   r1zero plan understand_r1_zero_1_5b --gpus 8 --gpu_memory 40
   r1zero plan understand_r1_zero_7b --gpus 8 --engine.name vllm --engine.sleep

@@ -38,24 +38,33 @@ class Client:
 
     def send(self, path: str, pieces: Iterable[bytes], size: int) -> dict[str, Any]:
         """Send `size` bytes in pieces, and return the JSON that answers."""
+        self._forget()  # the pieces come once, so they are not risked on a connection that may have been closed
         return self._exchange("POST", path, pieces, {"Content-Length": str(size)})
 
     def _exchange(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
     ) -> dict[str, Any]:
-        connection = getattr(self._own, "connection", None) or self._connect()
-        self._own.connection = None
+        kept: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+        connection = self._own.connection = kept or self._connect()
         try:
             connection.request(method, self._root + path, body, {**self._headers, **headers})
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            self._forget()
+            if kept is not None and isinstance(error, ConnectionError):  # servers close what was idle for long
+                return self._exchange(method, path, body, headers)
             raise NotAnsweredError(f"{type(error).__name__}: {error}") from error
-        self._own.connection = connection
         if answer.status == 200:
             return dict(json.loads(text))
         said = f"{answer.status} {text[:500].decode(errors='replace')}"
         if answer.status in (400, 401, 403, 404, 413, 422):
             raise ValueError(f"the server at {self.url} refused {method} {path}: {said}")
         raise NotAnsweredError(said)
+
+    def _forget(self) -> None:
+        """Close this thread's connection."""
+        connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+        if connection is not None:
+            connection.close()
+        self._own.connection = None

@@ -26,6 +26,7 @@ log = logging.getLogger("r1zero")
 SECONDS = 2.0  # of processor time for one comparison
 MEMORY = 512 << 20  # bytes for one comparison, beyond what the libraries take
 WARN_SHARE = 0.01  # of a step's responses
+KILLED = tuple(f"{NOT_GRADED}the process died ({name})" for name in ("SIGKILL", "SIGTERM"))
 LIFETIME = 20_000  # requests after which a process is replaced: libraries' own caches only grow
 
 
@@ -112,6 +113,8 @@ class Pool:
             self.abandon()
         with self._slots:
             reply = self._ask(arguments)
+            if reply.fault in KILLED and not self._closed:  # not by us: the answer did nothing wrong, so once more
+                reply = self._ask(arguments)
         self._count(reply)
         return reply
 

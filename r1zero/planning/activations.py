@@ -74,5 +74,5 @@ def activations(shape: Shape, demand: Demand, *, on_cpu: bool = False) -> Activa
     logits = max(head, table + CHUNK_COPIES * 4 * chunk * shape.vocabulary) + scored * 4 * shape.width
     casts = 2 * shape.layers * shape.matrices if demand.arithmetic == "autocast" else 0
     if demand.checkpointing:  # casts are all there when the forward pass ends, and gone when the backward pass begins
-        return Activations(kept, logits, max(layer, casts))
+        return Activations(kept, logits, max(layer, (casts + back) * narrow))
     return Activations(kept + casts, logits, layer)

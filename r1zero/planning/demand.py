@@ -49,6 +49,7 @@ class Demand:
     lora_rank: int  # 0: all weights learn
     # sampling
     engine: Literal["shared", "copied", "vllm"]  # the learner's weights, a whole copy of divided ones, vLLM's own
+    spare_copy: bool  # a worker of a cluster keeps the model in float32 beside vLLM's own
     engine_bytes: int  # of a number in the engine
     tensor_parallel: int
     engine_share: float  # of a GPU's memory that vLLM takes
@@ -98,6 +99,12 @@ def demand_of(
     a_step = -(-rows_a_rank // config.learner.updates_per_rollout)
     tokens = min(tokens, a_step)
     vllm = config.engine.name.startswith("vllm") or (config.engine.name == "auto" and machine.sampler_gpus > 0)
+    in_workers = machine.sampler_gpus > 0 or config.cluster.name != "none"
+    if vllm and config.engine.tensor_parallel > 1 and ranks > 1 and not in_workers:
+        raise ValueError(
+            f"engine.tensor_parallel={config.engine.tensor_parallel} on {ranks} GPUs that learn: each rank has an "
+            "engine of its own, which would take the next rank's GPU; use 1, or GPUs that only sample (sampler_gpus)"
+        )
     wide = on_cpu or config.engine.dtype == "float32"
     return Demand(
         machine,
@@ -114,7 +121,8 @@ def demand_of(
         reference=reference,
         shadows=len(config.objective.shadow),
         lora_rank=lora_rank,
-        engine="vllm" if vllm else "copied" if divided else "shared",
+        engine="vllm" if vllm else "copied" if divided or in_workers else "shared",
+        spare_copy=vllm and in_workers,
         engine_bytes=2 if vllm and not wide else 4,
         tensor_parallel=config.engine.tensor_parallel if vllm else 1,
         engine_share=config.engine.gpu_memory,

@@ -127,7 +127,10 @@ def _engine_parts(shape: Shape, demand: Demand) -> tuple[list[Part], int]:
         cached = cache * demand.tensor_parallel // (a_token * demand.sequence_tokens)
         stays = [claimed - cache, cache]
         names = ("vLLM weights", "vLLM KV cache")
-        return [Part(n, s, s * awake, s * awake, s * awake) for n, s in zip(names, stays, strict=True)], cached
+        parts = [Part(n, s, s * awake, s * awake, s * awake) for n, s in zip(names, stays, strict=True)]
+        if demand.spare_copy:
+            parts.append(_always("float32 beside vLLM", 4 * shape.parameters))
+        return parts, cached
     columns = -(-demand.sequence_tokens // COLUMNS) * COLUMNS
     cache = demand.concurrent * columns * a_token
     parts = [Part("KV cache", cache)]

@@ -122,7 +122,7 @@ def measure_policy(
     dials = config.corpus
     task = TaskConfig(num_numbers=dials.num_numbers, number_max=dials.number_max, target_max=dials.target_max)
     asked = ask(
-        build_engine(EngineConfig(), policy),
+        build_engine(EngineConfig(name="fast"), policy),
         policy,
         TEMPLATES[template],
         build_task(task, config.seed).problems("eval", 0, config.card_problems),

@@ -12,7 +12,7 @@ from typing import Any
 from r1zero.config import TrainConfig, build, merge
 from r1zero.store import read_metrics
 
-NODE = {"num_cpus": 2, "object_store_memory": 100 << 20}
+NODE = {"num_cpus": 2, "object_store_memory": 100 << 20, "include_log_monitor": False}
 
 
 def add_node(cluster: Any, **over: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="needs the extra `ray`: make test-ray")
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else Ray's actors wait for everything else on the machine
     made = Cluster()
     add_node(made, num_cpus=0, include_dashboard=False)
     for _ in range(2):

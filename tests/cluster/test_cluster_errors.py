@@ -11,7 +11,9 @@ from cluster_runs import config_of
 from r1zero.cli.cluster import with_cluster
 from r1zero.cli.verb import Arguments
 from r1zero.cluster import train
-from r1zero.config import ClusterConfig
+from r1zero.config import ClusterConfig, to_dict
+from r1zero.store import write_config
+from r1zero.training.run import check_directory
 
 
 def test_a_missing_extra_is_named(settings, tmp_path, monkeypatch):
@@ -78,3 +80,12 @@ def test_what_a_worker_cannot_load_is_said_in_the_drivers_words(cluster, setting
     config = config_of(settings, tmp_path / "run", model={"path": str(tmp_path / "nowhere")})
     with pytest.raises(ValueError, match=r"no model .*nowhere"):
         train(config)
+
+
+def test_a_run_may_go_on_elsewhere_but_not_in_another_mode(settings, tmp_path):
+    run_dir = tmp_path / "run"
+    here = config_of(settings, run_dir, cluster={"name": "none"})
+    write_config(run_dir, {"config": to_dict(here)})
+    assert check_directory(run_dir, config_of(settings, run_dir, cluster={"workers": 5, "address": "head:6379"}))
+    with pytest.raises(ValueError, match=r"cluster\.asynchronous was False, is True"):
+        check_directory(run_dir, config_of(settings, run_dir, cluster={"asynchronous": True}))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -29,7 +31,9 @@ from r1zero.tasks import build_task
 from r1zero.tasks.templates import load_template
 from r1zero.training.loop import train as train_here
 
-HARD = r"\boxed{\frac{\sin^{%d}(x) + \cos^{2}(x) \cdot \sin^{%d}(x)}{1 + x^{%d}}}"
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the tasks below, which workers cannot import
+
+HARD = r"\boxed{\int_0^1 x^{%d} dx}"  # what is compared in a grading process
 
 
 def test_one_worker_that_is_asked_for_everything_makes_the_run_of_one_process(cluster, settings, tmp_path):
@@ -62,18 +66,16 @@ def test_asynchronous_steps_are_one_behind_use_each_problem_once_and_survive_dea
 def test_two_ranks_of_the_learner_make_the_metrics_of_one_and_both_start_again_when_one_dies(
     cluster, settings, tmp_path
 ):
-    short = settings | {
-        "steps": 4,
-        "sampling": {"max_tokens": 48},
-        "cluster": settings["cluster"] | {"cpus_per_worker": 0.5},
-    }
+    exact = {"lr": 1e-3, "dtype": "float32"}  # sums of another order, a little magnified by each step
+    short = settings | {"steps": 4, "sampling": {"max_tokens": 48}, "learner": exact}
     alone, both = tmp_path / "alone", tmp_path / "both"
     assert train(config_of(short, alone)).finished
     disturber = Disturber(both, {2: kill("learner")})
     assert train(config_of(short, both, cluster={"learner_ranks": 2}), disturber).finished and not disturber.deeds
     for one, two in zip(read_metrics(alone), read_metrics(both), strict=True):
         for name in ("reward/mean", "response/tokens_mean", "grad/norm", "policy/entropy", "eval/countdown/accuracy"):
-            assert two.get(name) == pytest.approx(one.get(name), rel=1e-3, nan_ok=True), name
+            there, here = two.get(name, math.nan), one.get(name, math.nan)
+            assert there == pytest.approx(here, rel=1e-5, abs=1e-6, nan_ok=True), name
 
 
 def test_workers_answer_what_one_engine_answers_for_eval_and_probe(cluster, model_dir):
@@ -98,15 +100,16 @@ class GradeAndSay:
         self.path = path
 
     def __call__(self, engine, policy):
-        golds = [HARD % (4 + n, 2 + n, n) for n in range(12)]
-        asked = [Submission(HARD % (4 + n, 2 + n, n + 1), (gold,), "boxed", "math") for n, gold in enumerate(golds)]
+        golds = [rf"\frac{{1}}{{{n + 1 + n % 2}}}" for n in range(20)]  # every second one is wrong
+        asked = [Submission(HARD % n, (gold,), "boxed", "math") for n, gold in enumerate(golds)]
         grade_together(asked[:1])  # now there is a grading process
         self.path.write_text(str(os.getpid()))
         return [[]], [(grade.correct, grade.formatted) for grade in grade_together(asked)]
 
 
 def graders_of(process: int) -> list[int]:
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    threads = Path(f"/proc/{process}/task").glob("*/children")
+    children = [child for thread in threads for child in thread.read_text().split()]
     running = {child: Path(f"/proc/{child}/cmdline").read_text(errors="replace") for child in children}
     return [int(child) for child, line in running.items() if "r1zero.grading.worker" in line]
 
@@ -115,6 +118,7 @@ def test_a_grader_that_dies_is_replaced_and_the_grades_are_the_same(cluster, mod
     setup = Setup(str(model_dir), EngineConfig(), "cpu", 1, str(tmp_path))
     worker = ray.remote(Worker).options(num_cpus=1).remote(setup)
     undisturbed = ray.get(worker.answer.remote(GradeAndSay(tmp_path / "first"), None)).value[1]
+    assert undisturbed == [(n % 2 == 0, True) for n in range(20)]
     process = int((tmp_path / "first").read_text())
     running = worker.answer.remote(GradeAndSay(tmp_path / "second"), None)
     wait_for((tmp_path / "second").exists)

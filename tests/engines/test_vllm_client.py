@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ class Handler(BaseHTTPRequestHandler):
         if status == 0:
             self.close_connection = True
             return
+        self.close_connection = "leaving" in self.path  # without having said so
         content = {"bytes": len(body), "key": self.headers.get("Authorization"), "path": self.path}
         text = json.dumps(content).encode()
         self.send_response(status)
@@ -60,6 +62,15 @@ def test_a_thread_keeps_its_connection(url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: client.ask("POST", "/200", {}), range(9)))
     assert len(Handler.connections) <= 4
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew(url: str) -> None:
+    client = Client(url, "", 10)
+    for _ in range(3):
+        assert client.ask("POST", "/leaving/200", {"a": 1})["bytes"] == 8
+        time.sleep(0.05)
+    assert client.send("/200", iter([b"x", b"y"]), 2)["bytes"] == 2
+    assert len(Handler.connections) == 4
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422])

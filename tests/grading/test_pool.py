@@ -212,6 +212,19 @@ def test_a_closed_pool_starts_nothing_and_lets_go_of_who_waits(make_pool):
     assert pool.process_ids == []
 
 
+def test_an_answer_whose_process_was_killed_from_outside_is_compared_once_more(make_pool):
+    pool, replies = make_pool("slowly"), []
+    pool.call("1", "1")
+    waiting = threading.Thread(target=lambda: replies.append(pool.call("2/4", "1/2")))
+    waiting.start()
+    assert wait_until(lambda: len(pool._idle) == 1)  # the other one is busy, and the spare takes over
+    [busy] = [process for process in pool._all if process not in pool._idle]
+    busy.process.kill()
+    waiting.join(GIVEN_UP)
+    assert replies == [Reply(True)] and busy.process.pid not in pool.process_ids
+    assert pool.counts == Counts(requests=2)
+
+
 def test_more_than_one_answer_in_a_hundred_that_runs_out_of_time_is_warned_of(caplog):
     warn_of_timeouts(["timed out"] + [""] * 99, "step 3")
     assert caplog.text == ""

@@ -84,7 +84,9 @@ def test_vllm_takes_its_share_and_gives_it_back_while_it_sleeps(demand):
 def test_gpus_that_only_sample_carry_the_engine(demand):
     plan = make_plan(SMALL, demand({"engine.name": "vllm"}, gpus=2, sampler_gpus=6))
     assert not any(name.startswith("vLLM") for name in parts(plan))
-    assert sum(part.sampling for part in plan.sampler_parts) == 40 * GIB
+    sampling = {part.name: part.sampling for part in plan.sampler_parts}
+    assert sampling["float32 beside vLLM"] == 4 * SMALL.parameters  # docs/cluster.md
+    assert sampling["vLLM weights"] + sampling["vLLM KV cache"] == 40 * GIB
 
 
 def test_what_moves_in_a_step_by_hand(demand):
@@ -122,3 +124,10 @@ def test_a_plan_that_fits_needs_no_advice(demand):
 def test_more_ranks_than_problems_are_refused(demand):
     with pytest.raises(ValueError, match=r"problems_per_step=4 on 8 GPUs: each needs a group; use fewer"):
         demand({"problems_per_step": 4}, gpus=8)
+
+
+def test_engines_over_several_gpus_are_refused_where_every_rank_has_one(demand):
+    settings = {"engine.name": "vllm", "engine.tensor_parallel": 2}
+    with pytest.raises(ValueError, match=r"engine\.tensor_parallel=2 on 4 GPUs that learn: each rank has an"):
+        demand(settings, gpus=4)
+    assert demand(settings, gpus=4, sampler_gpus=4).tensor_parallel == 2

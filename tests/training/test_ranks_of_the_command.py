@@ -69,7 +69,7 @@ def start(*arguments, **options):
 
 def finished(*arguments, **options):
     process = start(*arguments, **options)
-    output, errors = process.communicate(timeout=400)
+    output, errors = process.communicate(timeout=800)
     assert process.returncode == 0, errors
     return output
 
@@ -114,7 +114,7 @@ def ranks_of(process):
 
 def wait_for_lines(process, run_dir, lines):
     path = run_dir / "metrics.jsonl"
-    until = time.monotonic() + 300
+    until = time.monotonic() + 800
     while process.poll() is None and time.monotonic() < until:
         if path.exists() and path.read_bytes().count(b"\n") >= lines:
             return
@@ -151,7 +151,7 @@ def test_a_rank_that_is_killed_ends_all_and_other_numbers_of_ranks_go_on_to_the_
     wait_for_lines(process, run_dir, 2)
     ranks = ranks_of(process)
     os.kill(ranks[1], signal.SIGKILL)
-    _, errors = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=800)
     assert process.returncode == 1
     [line] = [line for line in errors.splitlines() if "error" in line]
     assert line == (
@@ -160,11 +160,11 @@ def test_a_rank_that_is_killed_ends_all_and_other_numbers_of_ranks_go_on_to_the_
     )
     assert not any(os.path.exists(f"/proc/{pid}") for pid in ranks.values())
     last = checkpoint_steps(run_dir)[-1]
-    assert last < 4
+    assert last < 3
     process = start(recipe, run_dir, "--ranks", "3")
-    wait_for_lines(process, run_dir, last + 2)
+    wait_for_lines(process, run_dir, last + 3)  # more than were there when it was killed
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=200)
+    process.communicate(timeout=800)
     assert process.returncode == 1
     assert last < checkpoint_steps(run_dir)[-1] <= 4
     finished(recipe, run_dir)
@@ -220,7 +220,7 @@ def test_what_only_a_rank_finds_out_comes_back_as_one_line(tmp_path, recipe):
     base = tmp_path / "nothing"
     base.mkdir()
     process = start(recipe, tmp_path / "run", "--ranks", "2", "--model.path", str(base))
-    _, errors = process.communicate(timeout=400)
+    _, errors = process.communicate(timeout=800)
     assert process.returncode == 2
     assert [line for line in errors.splitlines() if "error" in line] == [
         f"r1zero: error: model {str(base)!r} has no config.json: give the directory that save_pretrained wrote"
