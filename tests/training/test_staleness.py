@@ -21,7 +21,7 @@ def test_staleness_is_the_updates_in_between_over_those_of_a_step():
 def test_responses_staler_than_allowed_are_refused_and_others_measured():
     assert check_staleness([0.0, 1.0, 1.0], 1) == {"policy/staleness_mean": 2 / 3, "policy/staleness_max": 1.0}
     assert check_staleness([0.0, 0.0], 0) == check_staleness([], 3) == {}
-    with pytest.raises(StaleError, match="2 steps behind the learner, and engine.max_staleness allows 1"):
+    with pytest.raises(StaleError, match=r"2 steps behind the learner, and engine.max_staleness allows 1"):
         check_staleness([0.0, 2.0], 1)
 
 
