@@ -61,7 +61,7 @@ $(VLLM)/.installed: constraints-vllm.txt
 	@touch $@
 
 test-vllm: $(VLLM)/.installed
-	$(VLLM)/bin/python -m pytest tests/engines/vllm
+	$(VLLM)/bin/python -m pytest tests/engines/with_vllm
 
 RAY ?= .venv-ray
 $(RAY)/.installed: pyproject.toml constraints.txt
