@@ -61,7 +61,7 @@ $(VLLM)/.installed: constraints-vllm.txt
 	@touch $@
 
 test-vllm: $(VLLM)/.installed
-	$(VLLM)/bin/python -m pytest tests/engines/vllm
+	$(VLLM)/bin/python -m pytest tests/engines/with_vllm
 
 RAY ?= .venv-ray
 $(RAY)/.installed: pyproject.toml constraints.txt
@@ -70,7 +70,7 @@ $(RAY)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 test-ray: $(RAY)/.installed
-	$(RAY)/bin/python -m pytest tests/cluster
+	$(RAY)/bin/python -m pytest --doctest-modules r1zero/cluster tests/cluster
 
 test-trl: $(VENV)/.installed-test $(VENV)/.installed-bench
 	$(BIN)/python -m pytest tests/audit/test_trl_losses.py

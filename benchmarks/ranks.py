@@ -1,6 +1,6 @@
 """What each of several ranks holds and moves where weights are divided (FSDP2), and how long an update takes.
 
-    python -m benchmarks.ranks [--ranks 1 2 3 4] [--hidden 256] [--layers 8] [--vocab 32768] [--json FILE]
+    python -m benchmarks.ranks [--ranks 1 2 4] [--hidden 128] [--layers 4] [--vocab 8192] [--json FILE]
 
 A Qwen2.5-shaped model with random weights over gloo, on CPU.  Bytes are counted on the tensors that a rank has; what is
 moved is counted where PyTorch's collectives are called.  Ranks share the machine's cores, one thread each: times show
@@ -54,7 +54,7 @@ def measure(rank: int, number: int, port: int, folder: str, shape: tuple[int, in
     moved = count_moved()
     hidden, layers, vocab = shape
     policy = random_policy(vocab, hidden, layers)
-    config = LearnerConfig(dtype="float32", device="cpu", tokens_per_microbatch=1024)
+    config = LearnerConfig(dtype="float32", device="cpu", tokens_per_microbatch=4096)  # one micro-batch for any
     learner = Learner(policy, config, num_updates=9, sharding=ShardingConfig(weights=weights))  # type: ignore[arg-type]
     groups = random_groups(12, 4, 20, [60, 44, 52, 40], vocab)[rank::number]
     groups = weighed(groups, OBJECTIVES["dr_grpo"], 64)
@@ -70,7 +70,8 @@ def measure(rank: int, number: int, port: int, folder: str, shape: tuple[int, in
             pass
         times["publish"].append(time.perf_counter() - started)
     started = time.perf_counter()
-    write_learner(Path(folder) / f"{number}-{weights}", learner)
+    if learner.sharded:
+        write_learner(Path(folder) / f"{number}-{weights}", learner)
     held = {
         "weights": num_bytes(learner.parameters),
         "optimizer": num_bytes(state[name] for state in learner.optimizer.state.values() for name in MOMENTS),
@@ -92,10 +93,10 @@ def count_moved() -> Counter[str]:
         name = next(name for name in names if hasattr(dist, name))
         call = getattr(dist, name)
 
-        def counted(output: Any, given: Any, *rest: Any, call: Any = call, kind: str = kind, **options: Any) -> Any:
-            larger = max(output.numel(), given.numel())
-            moved[kind] += (larger - larger // dist.get_world_size()) * given.element_size()
-            return call(output, given, *rest, **options)
+        def counted(*given: Any, _call: Any = call, _kind: str = kind, **named: Any) -> Any:
+            sizes = [t.numel() * t.element_size() for t in (*given, *named.values()) if isinstance(t, torch.Tensor)]
+            moved[_kind] += max(sizes) - max(sizes) // dist.get_world_size()
+            return _call(*given, **named)
 
         setattr(dist, name, counted)
     return moved
@@ -125,10 +126,10 @@ def row(number: int, weights: str, shape: tuple[int, int, int], folder: str) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 3, 4])
-    parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--vocab", type=int, default=32_768)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--vocab", type=int, default=8_192)
     parser.add_argument("--json", type=Path, help="where the numbers are written")
     options = parser.parse_args()
     shape = (options.hidden, options.layers, options.vocab)

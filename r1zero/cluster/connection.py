@@ -96,9 +96,9 @@ def check_room(config: ClusterConfig, *, with_learner: bool = True) -> None:
 def reserved(config: ClusterConfig, *, with_learner: bool = True) -> dict[str, float]:
     """CPUs and GPUs of all actors together; colocated, each rank of the learner shares with a worker.
 
-    >>> reserved(ClusterConfig(workers=3, cpus_per_worker=2, learner_cpus=4))
+    >>> reserved(ClusterConfig(workers=3, cpus_per_worker=2.0, learner_cpus=4.0))
     {'CPU': 10.0, 'GPU': 0.0}
-    >>> reserved(ClusterConfig(workers=3, cpus_per_worker=2, learner_cpus=4, colocated=True))
+    >>> reserved(ClusterConfig(workers=3, cpus_per_worker=2.0, learner_cpus=4.0, colocated=True))
     {'CPU': 8.0, 'GPU': 0.0}
     """
     ranks, one = config.learner_ranks if with_learner else 0, bundle(config)

@@ -122,7 +122,7 @@ def started_workers(
         )
         workers.append(own.remote(setup))
     try:
-        said = answered([worker.ready.remote() for worker in workers], config)
+        said = answered([worker.ready.remote() for worker in workers], config, "a worker")
         for number, who in enumerate(said):
             check_versions(versions(), who, f"worker {number} (node {who['node'][:8]})")
         yield workers, [f"worker {number}: {shown(who)}" for number, who in enumerate(said)]
@@ -131,14 +131,14 @@ def started_workers(
             ray.kill(worker)
 
 
-def answered(references: Sequence[Any], config: ClusterConfig) -> list[dict[str, str]]:
+def answered(references: Sequence[Any], config: ClusterConfig, who: str) -> list[dict[str, str]]:
     """What all of them say.  Raises ValueError where one stays silent, or what one of them raised."""
     try:
         return ray.get(list(references), timeout=config.timeout_s)
     except GetTimeoutError:
         raise ValueError(
-            f"the workers were not ready in {config.timeout_s:g} s: wait for what else runs on the cluster, or ask for "
-            "fewer cluster.workers"
+            f"{who} was not ready in {config.timeout_s:g} s: wait for what else runs on the cluster, ask for less, "
+            "or raise cluster.timeout_s"
         ) from None
     except RayTaskError as error:
         raise cause(error) from error
@@ -160,7 +160,7 @@ def live(
         for rank in range(cluster.learner_ranks)
     ]
     try:
-        said = answered([learner.ready.remote() for learner in learners], cluster)
+        said = answered([learner.ready.remote() for learner in learners], cluster, "the learner")
         for rank, who in enumerate(said):
             check_versions(versions(), who, f"rank {rank} of the learner (node {who['node'][:8]})")
         running = [learner.run.remote(said[0]["host"], said[0]["port"]) for learner in learners]

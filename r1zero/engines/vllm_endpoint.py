@@ -1,10 +1,11 @@
 """What r1zero adds to vLLM's server: `/r1zero/weights`, the key on every path, and the version behind every answer.
 
 `vllm serve --middleware r1zero.engines.vllm_endpoint.WeightEndpoint` puts it around the whole server.
+A version is a label of whoever sends weights: hexadecimal digits, then a dash and a number where there are several.
 - GET  /r1zero/weights               which weights are loaded, and what the server is made of
-- POST /r1zero/weights?version=N     the body is a safetensors file: put into the running model when all that is being
+- POST /r1zero/weights?version=V     the body is a safetensors file: put into the running model when all that is being
   sampled is finished; nothing is read from disk, nothing is unpickled
-- a request with the header `x-r1zero-weights: N` is answered by weights N from its first token to its last, or with 409
+- a request with the header `x-r1zero-weights: V` is answered by weights V from its first token to its last, or with 409
 When VLLM_API_KEY is set, every path but /health wants `Authorization: Bearer KEY`.
 """
 
@@ -15,6 +16,7 @@ import hmac
 import importlib.metadata
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -28,6 +30,7 @@ from r1zero.engines.weight_file import WeightFile, read_weights
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+LABEL = re.compile("[0-9a-f]{1,32}(-[0-9]{1,16})?")
 
 
 class WeightEndpoint:
@@ -36,7 +39,7 @@ class WeightEndpoint:
     def __init__(self, app: Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]) -> None:
         self.app = app
         self.key = os.environ.get("VLLM_API_KEY", "")
-        self.version: int | None = None  # None until weights came, and while they are being replaced
+        self.version: str | None = None  # None until weights came, and while they are being replaced
         self.file = WeightFile()
         self.one_at_a_time = asyncio.Lock()
         if os.environ.get(ENDS_WITH_STDIN):
@@ -65,13 +68,13 @@ class WeightEndpoint:
 
         async def checked(message: Message) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and wanted != str(self.version):
+            if message["type"] == "http.response.start" and wanted != self.version:
                 refused = True
                 await self._refuse(send, wanted)
             elif not refused:
                 await send(message)
 
-        if wanted == str(self.version):
+        if wanted == self.version:
             await self.app(scope, receive, checked)
         else:
             await self._refuse(send, wanted)
@@ -88,8 +91,8 @@ class WeightEndpoint:
             await _answer(send, 200, about(settings) | {"weights": self.version})
             return
         version = parse_qs(scope["query_string"].decode()).get("version", [""])[0]
-        if scope["method"] != "POST" or not version.isdigit():
-            await _answer(send, 400, {"error": f"send weights by POST {PATH}?version=N, N the updates behind them"})
+        if scope["method"] != "POST" or not LABEL.fullmatch(version):
+            await _answer(send, 400, {"error": f"send weights by POST {PATH}?version=V, V as in 0c3f-12"})
             return
         async with self.one_at_a_time:
             await _keep_body(receive, self.file)
@@ -101,17 +104,17 @@ class WeightEndpoint:
             except ValueError as error:
                 await _answer(send, 400, {"error": str(error)})
                 return
-            await self._load(engine, int(version))
+            await self._load(engine, version)
         await _answer(send, 200, {"weights": self.version, "tensors": count})
 
-    async def _load(self, engine: Any, version: int) -> None:
+    async def _load(self, engine: Any, version: str) -> None:
         """Let what is being sampled end, replace the weights, and go on."""
         await engine.pause_generation(mode="wait", clear_cache=True)
         try:
             self.version = None
             await engine.collective_rpc("load_weight_file", args=(self.file.path,))
             await engine.reset_prefix_cache()
-            await engine.update_weight_version(str(version))
+            await engine.update_weight_version(version)
             self.version = version
         finally:
             await engine.resume_generation()

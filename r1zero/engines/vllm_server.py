@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -50,6 +51,7 @@ class VLLMServerEngine:
         check_settings(config, policy, own_gpus=config.url is None)
         self.config, self.policy = config, within_context(config, policy)
         self.version = 0
+        self._name = secrets.token_hex(8)
         self.restarts = 0  # since `metrics` was last asked
         self.update_seconds = 0.0
         self._deaths = 0
@@ -57,6 +59,11 @@ class VLLMServerEngine:
         self._weights.write(named_weights(policy), engine_dtype(config, policy))
         self._server = ServerProcess(config, self.policy) if config.url is None else None
         self._client = self._reach()
+
+    @property
+    def label(self) -> str:
+        """Of the weights, for the server: no other engine's, be it at the same update."""
+        return f"{self._name}-{self.version}"
 
     @property
     def url(self) -> str:
@@ -121,10 +128,9 @@ class VLLMServerEngine:
 
     def _reach(self) -> Client:
         """Wait for the server, see that it fits, and give it the newest weights."""
-        if self._server is not None and not self._server.runs:
+        if self._server is not None and not self._answers():
             self._server.start()
-        key = self._server.key if self._server else os.environ.get("VLLM_API_KEY", "")
-        client = Client(self.url, key, self.config.timeout_s)
+        client = Client(self.url, self._key, self.config.timeout_s)
         deadline = time.monotonic() + self.config.timeout_s
         while True:
             try:
@@ -143,6 +149,17 @@ class VLLMServerEngine:
                         "python -m r1zero.engines.vllm_serve MODEL, or leave engine.url out"
                     ) from error
                 time.sleep(PATIENCE)
+
+    @property
+    def _key(self) -> str:
+        return self._server.key if self._server else os.environ.get("VLLM_API_KEY", "")
+
+    def _answers(self) -> bool:
+        """Whether the server that was started here is there: one that was just killed may still seem to run."""
+        try:
+            return bool(self.url and Client(self.url, self._key, self.config.timeout_s).ask("GET", PATH))
+        except NotAnsweredError:
+            return False
 
     def _check(self, theirs: dict[str, Any]) -> None:
         """Raises ValueError where the server serves another model, or comes from another release."""
@@ -171,9 +188,8 @@ class VLLMServerEngine:
         self._client = self._reach()
 
     def _send(self, client: Client) -> None:
-        """Send the weights, unless the server has them."""
-        if client.ask("GET", PATH)["weights"] != self.version:
-            client.send(f"{PATH}?version={self.version}", self._weights.pieces(), self._weights.size)
+        """Send the weights, whatever the server has: another run may have sent its own under the same number."""
+        client.send(f"{PATH}?version={self.label}", self._weights.pieces(), self._weights.size)
 
     def _sample(
         self,
@@ -201,7 +217,7 @@ class VLLMServerEngine:
         content = settings | {"model": NAME, "prompt": list(request.prompt.token_ids), "return_token_ids": True}
         if bans:
             content["vllm_xargs"] = {"banned": bans}
-        answer = self._client.ask("POST", "/v1/completions", content, {HEADER: str(self.version)})
+        answer = self._client.ask("POST", "/v1/completions", content, {HEADER: self.label})
         [choice] = answer["choices"]
         stopped = stops if isinstance(choice["stop_reason"], str) else None
         logprobs = choice["logprobs"]["token_logprobs"]

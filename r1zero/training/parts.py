@@ -7,6 +7,7 @@ PyTorch's distributed checkpoints in safetensors: nothing in them is unpickled.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,9 @@ def _write(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 def _read(folder: Path, into: Mapping[str, Tensor]) -> None:
     """Fill tensors, divided or not, with what any number of ranks wrote.  Raises ValueError where that is damaged."""
     try:
-        dcp.load(dict(into), storage_reader=dcp.HuggingFaceStorageReader(str(folder)))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one rank goes on
+            dcp.load(dict(into), storage_reader=dcp.HuggingFaceStorageReader(str(folder)))
     except CheckpointException as error:
         raise ValueError(f"{folder.name}: {_first(error)}") from error
 

@@ -31,7 +31,9 @@ PLACES = {
     for section, kind in (("cluster", ClusterConfig), ("sharding", ShardingConfig))
     for field in dataclasses.fields(kind)
 } - {"cluster.asynchronous"}
-MAY_CHANGE = {"steps", "run.dir", "checkpoint.every", "checkpoint.keep", *PLACES}  # between the parts of one run
+SERVED = {f"engine.{name}" for name in ("url", "port", "timeout_s", "max_restarts", "gpu_memory", "cpu_cache", "sleep")}
+# Between the parts of one run:
+MAY_CHANGE = {"steps", "run.dir", "checkpoint.every", "checkpoint.keep", *PLACES, *SERVED}
 PACKAGES = ("r1zero", "torch", "transformers", "tokenizers", "safetensors", "numpy", "polars")
 
 

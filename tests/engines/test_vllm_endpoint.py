@@ -98,7 +98,7 @@ def weights(value: float) -> bytes:
 
 def test_weights_are_loaded_between_requests_and_their_version_is_told() -> None:
     server = Server(engine := FakeEngine())
-    assert server.ask(PATH, body=weights(2.0), query="version=4") == (200, {"weights": 4, "tensors": 1})
+    assert server.ask(PATH, body=weights(2.0), query="version=4") == (200, {"weights": "4", "tensors": 1})
     assert engine.calls == ["pause wait", "load_weight_file", "forget prompts", "version 4", "resume"]
     assert engine.weights["a"].tolist() == [2.0] * 64
     assert server.ask("/v1/completions", **{HEADER: "4"}) == (200, {})
@@ -121,7 +121,7 @@ def test_broken_weights_never_reach_the_model() -> None:
     for body, length in ((good[:-1], len(good) - 1), (b"\0" * 50, 50), (good[:-10], len(good))):
         status, answer = server.ask(PATH, body=body, query="version=1", content_length=str(length))
         assert status == 400 and answer["error"]
-    for query in ("", "version=", "version=-1", "version=1.5"):
+    for query in ("", "version=", "version=-1", "version=1.5", "version=../a", f"version={'a' * 40}"):
         assert server.ask(PATH, body=good, query=query)[0] == 400
     assert server.ask(PATH, "DELETE", query="version=1")[0] == 400
     assert server.engine.calls == []
@@ -134,8 +134,11 @@ def test_a_request_is_answered_by_the_weights_it_names_from_beginning_to_end() -
     assert (status, answer["error"]) == (409, "weights 2 were asked for, 1 are loaded")
     assert server.reached == []
 
+    status, answer = server.ask("/v1/completions", **{HEADER: "ab12-1"})  # another run's first update
+    assert status == 409
+
     def replace_weights() -> None:
-        server.endpoint.version = 2
+        server.endpoint.version = "2"
 
     server.while_answering = replace_weights
     assert server.ask("/v1/completions", **{HEADER: "1"})[0] == 409  # its answer was begun by other weights
