@@ -122,7 +122,8 @@ def test_curves_are_those_of_metrics_and_undefined_where_there_is_none(tmp_path:
     assert found.window("tokens", last=False) == 11
     assert all(map(math.isnan, found.curves["correct"])) and math.isnan(found.window("correct", last=True))
     assert all(map(math.isnan, found.curves["think_tokens"]))  # no tokenizer
-    assert math.isnan(found.alarm.bar.copied) and not found.alarm.sounded  # 8 first responses set no bar
+    assert not found.alarm.bar.known and not found.alarm.sounded  # 8 first responses set no bar
+    assert math.isnan(found.alarm.last.estimate) and all(map(math.isnan, found.curves["alarm_share"]))
 
 
 def test_of_many_steps_some_are_read_with_both_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
