@@ -18,6 +18,8 @@ from r1zero.statistics.intervals import (
     t_test,
 )
 
+SHARE, CHANGE, LENGTH = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)  # where a share, a difference of two, tokens can lie
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -62,9 +64,6 @@ def corrected(estimates: Sequence[Some], inside: Callable[[Some], bool]) -> tupl
     family = [index for index, one in enumerate(estimates) if inside(one)]
     holm_p = dict(zip(family, holm([estimates[index].p_value for index in family]), strict=True))
     return tuple(replace(one, holm_p=holm_p[index]) if index in holm_p else one for index, one in enumerate(estimates))
-
-
-SHARE, CHANGE, LENGTH = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)  # where a share, a difference of two, tokens can lie
 
 
 def over_seeds(values: Sequence[float] | np.ndarray, possible: tuple[float, float] = (-math.inf, math.inf)) -> Interval:

@@ -15,7 +15,7 @@ from r1zero.experiments.studies.visual_result import (
     ArmThinking,
     Difference,
 )
-from r1zero.statistics.intervals import Interval, show_p
+from r1zero.statistics.intervals import Interval, short, show_p
 
 RARE = 0.9  # where more of the answers come at once, the others are too few to say what their thinking does
 CALLED = {
@@ -59,7 +59,7 @@ def accuracy_clause(one: Difference) -> str:
         return f"accuracy {size} ({show_p(one.holm_p)} after Holm's correction)"
     if one.hinted:
         return f"accuracy may differ: {size} ({show_p(one.p_value)} by itself, {show_p(one.holm_p)} corrected)"
-    power = f"; it could have seen {one.detectable:.2f}".replace("0.", ".") if math.isfinite(one.detectable) else ""
+    power = f"; it could have seen {short(one.detectable)}" if math.isfinite(one.detectable) else ""
     return f"no difference in accuracy found: {size}{power}"
 
 
