@@ -58,14 +58,14 @@ def _accuracy_table(result: PictureStudy) -> TextTable:
             if one.kind == kind:
                 controls = (short(number) for number in (one.chance, one.prior, one.blank, one.read))
                 change = fraction(one.change) if result.steps[one.arm] else "–"
-                rows.append((kind, one.arm, short(one.before.estimate), shares(one.after), change, *controls))
+                rows.append((kind, one.arm, short(one.before.estimate), shares(one.after), *controls, change))
     return TextTable(
         "accuracy",
         "held-out accuracy",
         "Of the first model and of the final one, means over seeds with Student's t intervals. Chance: one of the "
         "choices at random; prior: always the place that is right most often; blank: the same model before pictures "
         "with nothing in them; read: responses that name exactly one choice.",
-        ("sub-task", "arm", "start", "end", "change", "chance", "prior", "blank", "read"),
+        ("sub-task", "arm", "start", "end", "chance", "prior", "blank", "read", "change"),
         tuple(rows),
     )
 
@@ -124,9 +124,9 @@ def _behaviour_table(result: PictureStudy) -> TextTable:
         "behaviour",
         "length and reflection",
         "Means over seeds. At the first and the last evaluation: tokens of a held-out response, share of those that "
-        "answer at once, without thinking. In training, first to last steps: tokens of the thinking before the answer, "
-        "share of responses with a reflection cue, share of a response's words that stand in a passage copied from "
-        "earlier in it.",
+        "answer at once, with nothing before the first tag. In training, first to last steps: tokens of the thinking "
+        "before the answer, share of responses with a reflection cue, share of a response's words that stand in a "
+        "passage copied from earlier in it.",
         ("arm", *NAMES.values()),
         tuple(rows),
     )
@@ -147,8 +147,9 @@ def _thinking_table(result: PictureStudy) -> TextTable:
         "thinking",
         "is the thinking trivial?",
         "Held-out responses of the final models, answered anew by the likeliest tokens after their own thinking, none, "
-        "and another question's. None: share of responses that answer at once, which are left out of the rest. Means "
-        "over seeds, differences with Student's t intervals over them; dashes where no seed had thinking.",
+        "and another question's. None: share of responses with nothing before the last tags that open an answer; they "
+        "are left out of the rest, and so are seeds without any other. Means over seeds, differences with Student's t "
+        "intervals over them.",
         ("arm", "none", "own", "deleted", "swapped", "own − deleted", "own − swapped"),
         tuple(rows),
     )
@@ -170,7 +171,7 @@ def _repetition_table(result: PictureStudy) -> TextTable:
 
 
 def shares(value: Interval) -> str:
-    """A fraction with its interval; nothing where it is undefined.
+    """A fraction with its interval; a dash where it is undefined.
 
     >>> shares(Interval(0.842, 0.8, 0.884))
     '.84 [.80, .88]'

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from r1zero.experiments.studies.estimate import over_seeds
+from r1zero.experiments.studies.estimate import LENGTH, SHARE, over_seeds
 from r1zero.experiments.studies.lengths import SMOOTHING
 from r1zero.experiments.studies.visual_curves import CURVES
 from r1zero.experiments.studies.visual_measures import MeasuredRun
@@ -108,7 +108,9 @@ def curve(runs: Sequence[MeasuredRun], name: str) -> tuple[list[int], list[Any]]
     """Steps, and the mean over seeds of each run's running mean."""
     shortest = min(len(one.training.steps) for one in runs)
     smooth = np.array([_running_mean(one.training.curves[name][:shortest]) for one in runs])
-    return list(runs[0].training.steps[:shortest]), [over_seeds(column) for column in smooth.T]
+    return list(runs[0].training.steps[:shortest]), [
+        over_seeds(column, LENGTH if "tokens" in name else SHARE) for column in smooth.T
+    ]
 
 
 def _running_mean(values: Sequence[float]) -> list[float]:

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,12 +14,14 @@ import pytest
 
 pytest.importorskip("PIL")
 
+from r1zero.analysis.redundancy import set_bar
 from r1zero.config import TrainConfig, build, to_dict
 from r1zero.experiments.recorded import RecordedRun, load_run
 from r1zero.experiments.studies import visual_curves, visual_thinking
-from r1zero.experiments.studies.visual_curves import CURVES, over_training
-from r1zero.experiments.studies.visual_measures import subtask_accuracies
+from r1zero.experiments.studies.visual_curves import CURVES, RepetitionAlarm, over_training
+from r1zero.experiments.studies.visual_measures import measure_run, subtask_accuracies
 from r1zero.experiments.studies.visual_thinking import TRIVIALITY, think_triviality
+from r1zero.statistics.intervals import Interval
 from r1zero.store import SCHEMA, append_metrics, part_path, write_config, write_frame
 from r1zero.training import train
 from r1zero.training.run import check_directory
@@ -114,6 +117,15 @@ def test_the_alarm_sounds_when_last_responses_loop_and_only_then(tmp_path: Path)
     assert list(looping.curves) == list(CURVES) and all(len(curve) == 12 for curve in looping.curves.values())
 
 
+@pytest.mark.parametrize(
+    ("first_high", "last_low", "sounds"),
+    [(0.02, 0.06, True), (0.02, 0.04, False), (0.1, 0.08, False), (0.1, 0.11, True), (math.nan, math.nan, False)],
+)
+def test_the_alarm_sounds_above_chance_and_above_the_first_steps(first_high, last_low, sounds) -> None:
+    first, last = Interval(0.01, 0.0, first_high), Interval(0.3, last_low, 0.5)
+    assert RepetitionAlarm(set_bar(()), first, last).sounded == sounds
+
+
 def test_curves_are_those_of_metrics_and_undefined_where_there_is_none(tmp_path: Path) -> None:
     rng = random.Random(1)
     found = over_training(made_up(tmp_path / "run", {step: said(rng, 8) for step in (1, 2, 3)}))
@@ -122,7 +134,8 @@ def test_curves_are_those_of_metrics_and_undefined_where_there_is_none(tmp_path:
     assert found.window("tokens", last=False) == 11
     assert all(map(math.isnan, found.curves["correct"])) and math.isnan(found.window("correct", last=True))
     assert all(map(math.isnan, found.curves["think_tokens"]))  # no tokenizer
-    assert math.isnan(found.alarm.bar.copied) and not found.alarm.sounded  # 8 first responses set no bar
+    assert not found.alarm.bar.known and not found.alarm.sounded  # 8 first responses set no bar
+    assert math.isnan(found.alarm.last.estimate) and all(map(math.isnan, found.curves["alarm_share"]))
 
 
 def test_of_many_steps_some_are_read_with_both_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +159,18 @@ def test_a_run_of_no_steps_has_no_curves(direct_run: RecordedRun) -> None:
     found = over_training(direct_run)
     assert found.steps == () and not found.alarm.sounded
     assert math.isnan(found.window("tokens", last=False)) and math.isnan(found.window("tokens", last=True))
+
+
+def test_lengths_and_answers_at_once_are_those_of_the_first_and_the_last_evaluation(
+    short_run: RecordedRun, direct_run: RecordedRun
+) -> None:
+    first = short_run.rows[0] | {"eval/visual/tokens_mean": 99.0}  # as if it had been another
+    measured = measure_run(replace(short_run, rows=(first, *short_run.rows[1:])))
+    stored = [short_run.evaluation("visual", step) for step in (0, 2)]
+    assert measured.tokens == pytest.approx((99.0, stored[1]["num_tokens"].mean()))
+    silent = [part["response"].str.contains(r"^\s*(</think>|<answer>)").mean() for part in stored]
+    assert measured.at_once == pytest.approx(silent) and measured.at_once[1] < 0.5
+    assert measure_run(direct_run).at_once == (1.0, 1.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

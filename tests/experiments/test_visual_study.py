@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 
 pytest.importorskip("PIL")
 
@@ -313,6 +314,87 @@ def test_terminal_and_page_show_the_controls_beside_every_accuracy(frozen):
     page = render_study(gathered, measured, result)
     assert page.count("<th") > 30 and "Differences by sub-task" in page
     assert BASE not in result.starts
+
+
+def changed(measured, arm: str, name: str, values):
+    """The measured runs with one field of an arm's, a value a seed."""
+    runs = [replace(one, **{name: value}) for one, value in zip(measured[arm], values, strict=True)]
+    return measured | {arm: runs}
+
+
+def lost_without_thinking(by_seed) -> list[Triviality]:
+    """Right answers lost when the thinking is deleted; NaN where a seed's responses have none."""
+
+    def one(lost: float) -> Triviality:
+        sure = Interval(0.5, 0.4, 0.6)
+        less = Interval(lost, lost - 0.1, lost + 0.1)
+        return Triviality(0, 50, 50, sure, sure, sure, sure, less, less, 0.5, 0.5, NOTHING, NOTHING)
+
+    return [one(lost) for lost in by_seed]
+
+
+def test_that_thinking_matters_is_said_where_the_corrected_p_carries_it(frozen):
+    gathered, measured, _ = frozen
+    planted_losses = {
+        "none": (0.3, 0.31, 0.29, 0.3, 0.32),
+        "vision": (0.01, -0.02, 0.02, 0.0, -0.01),
+        "language": (0.3, 0.04, 0.15, 0.02, 0.2),  # p = .05 by itself
+    }
+    for arm, losses in planted_losses.items():
+        measured = changed(measured, arm, "thinking", lost_without_thinking(losses))
+    result = FREEZE.analyse(gathered, measured)
+    found = {one.arm: one for one in result.thinking}
+    by_itself = float(stats.ttest_1samp(planted_losses["none"], 0).pvalue)
+    assert found["none"].deleted_p == pytest.approx(3 * by_itself)
+    assert stats.ttest_1samp(planted_losses["language"], 0).pvalue < 0.06 < found["language"].deleted_p
+    said = [sentence for sentence in result.verdicts if "thinking of" in sentence]
+    assert said[0].startswith("The thinking of none's final model matters: without it accuracy changes by −.30 [")
+    assert said[1].startswith("Whether the thinking of vision's final model matters cannot be told")
+    assert said[2].startswith("Whether the thinking of language's final model matters cannot be told")
+
+
+def test_seeds_without_thinking_are_left_out_and_counted(frozen):
+    gathered, measured, _ = frozen
+    nan = math.nan
+    measured = changed(measured, "none", "thinking", lost_without_thinking((0.7, nan, nan, -0.3, nan)))
+    result = FREEZE.analyse(gathered, measured)
+    none = result.thinking[0]
+    assert none.seeds == 2 and none.own_minus_deleted.estimate == pytest.approx(0.2)
+    assert (none.own_minus_deleted.low, none.own_minus_deleted.high) == (-1, 1)  # nothing beyond is possible
+    assert any("thinking of none: in 2 of 5 seeds" in note for note in result.notes)
+    assert not any("thinking of vision" in note for note in result.notes)
+
+
+def test_an_alarm_that_could_not_sound_is_not_called_quiet(frozen):
+    gathered, measured, result = frozen
+    assert [one.seeds for one in result.repetition] == [0, 0, 0]
+    said = [sentence for sentence in result.verdicts if "repe" in sentence]
+    assert said == [
+        "Whether responses of none, vision, language repeat themselves cannot be told: the first ones are too few to "
+        "set a bar."
+    ]
+    bar = set_bar([f"word {number} " * 9 for number in range(40)])
+    loud = RepetitionAlarm(bar, Interval(0.0, 0.0, 0.1), Interval(0.9, 0.8, 1.0))
+    quiet = replace(loud, last=loud.first)
+    for arm, alarms in (("none", [loud, loud, quiet, quiet, quiet]), ("vision", [quiet] * 5)):
+        training = [replace(one.training, alarm=alarm) for one, alarm in zip(measured[arm], alarms, strict=True)]
+        measured = changed(measured, arm, "training", training)
+    result = FREEZE.analyse(gathered, measured)
+    assert [(one.sounded, one.seeds) for one in result.repetition] == [(2, 5), (0, 5), (0, 0)]
+    assert [sentence.split(" repeat")[0] for sentence in result.verdicts[-3:]] == [
+        "Responses of none",
+        "The alarm for repetition sounds in no other arm.",
+        "Whether responses of language",
+    ]
+
+
+def test_no_interval_of_a_share_leaves_what_is_possible(tmp_path):
+    gains = {"none": gain(0.39), "vision": gain(0.39), "language": gain(0.0)}
+    gathered, measured, _ = planted(FREEZE, tmp_path, gains)
+    finals = [cells(dict.fromkeys(KINDS, value)) for value in (1.0, 0.99, 1.0, 0.7, 1.0)]
+    result = FREEZE.analyse(gathered, changed(measured, "none", "after", finals))
+    total = result.subtask("none", "total")
+    assert total.after.high == 1.0 and total.after.estimate == pytest.approx(0.938) and 0.7 < total.after.low < 0.8
 
 
 def test_one_seed_gives_numbers_and_no_finding(tmp_path):

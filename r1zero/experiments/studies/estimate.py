@@ -18,6 +18,8 @@ from r1zero.statistics.intervals import (
     t_test,
 )
 
+SHARE, CHANGE, LENGTH = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)  # where a share, a difference of two, tokens can lie
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -64,6 +66,16 @@ def corrected(estimates: Sequence[Some], inside: Callable[[Some], bool]) -> tupl
     return tuple(replace(one, holm_p=holm_p[index]) if index in holm_p else one for index, one in enumerate(estimates))
 
 
-def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
-    """Student's t interval over the seeds where the value is defined."""
-    return mean_interval([value for value in values if math.isfinite(value)])
+def over_seeds(values: Sequence[float] | np.ndarray, possible: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
+    """Student's t interval over the seeds where the value is defined, cut where nothing possible lies beyond.
+
+    >>> over_seeds([0.9, 1.0], SHARE).high, over_seeds([0.9, 1.0]).high > 1
+    (1.0, True)
+    """
+    return within(mean_interval([value for value in values if math.isfinite(value)]), possible)
+
+
+def within(interval: Interval, possible: tuple[float, float]) -> Interval:
+    """The interval without what is impossible, which costs it no coverage; NaN stays NaN."""
+    low, high = (float(np.clip(bound, *possible)) for bound in (interval.low, interval.high))
+    return replace(interval, low=low, high=high)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from r1zero.experiments.studies.design import Gathered, made_for
-from r1zero.experiments.studies.estimate import corrected, estimated, over_seeds
+from r1zero.experiments.studies.estimate import CHANGE, LENGTH, SHARE, corrected, estimated, over_seeds, within
 from r1zero.experiments.studies.visual_measures import BEHAVIOURS, TOTAL, MeasuredRun, value
 from r1zero.experiments.studies.visual_result import (
     ACCURACY,
@@ -23,6 +25,7 @@ from r1zero.experiments.studies.visual_result import (
     PictureStudy,
 )
 from r1zero.experiments.studies.visual_verdicts import verdicts
+from r1zero.statistics.intervals import holm, t_test
 
 Measured = Mapping[str, Sequence[MeasuredRun]]
 
@@ -31,7 +34,7 @@ def analyse(gathered: Gathered, measured: Measured, *, comparisons: Sequence[Com
     """Tables by arm, the comparisons with their corrections, and a sentence for each."""
     kinds = _kinds(measured)
     differences = [
-        Difference(comparison=one, family=family, outcome=outcome, **estimated(_difference(measured, one, outcome)))
+        _compared(measured, one, family, outcome)
         for family, outcomes in ((ACCURACY, [TOTAL]), (SUBTASKS, kinds[:-1]), (BEHAVIOUR, BEHAVIOURS))
         for one in comparisons
         for outcome in outcomes
@@ -39,7 +42,7 @@ def analyse(gathered: Gathered, measured: Measured, *, comparisons: Sequence[Com
     kept: tuple[Difference, ...] = tuple(one for one in differences if one.by_seed)
     for family in (ACCURACY, SUBTASKS, BEHAVIOUR):
         kept = corrected(kept, lambda one, family=family: one.family == family)  # type: ignore[misc]
-    thinking = tuple(_thinking(arm, runs) for arm, runs in measured.items())
+    thinking = _thinking_of_arms(measured)
     repetition = tuple(_repetition(arm, runs) for arm, runs in measured.items() if runs[0].training.steps)
     study = gathered.study
     return PictureStudy(
@@ -54,7 +57,7 @@ def analyse(gathered: Gathered, measured: Measured, *, comparisons: Sequence[Com
         tuple(_behaviour(arm, what, runs) for arm, runs in measured.items() for what in BEHAVIOURS),
         thinking,
         repetition,
-        (*gathered.notes, *_notes(gathered)),
+        (*gathered.notes, *_notes(gathered), *_left_out(kept, thinking, len(gathered.seeds))),
     )
 
 
@@ -63,6 +66,13 @@ def _kinds(measured: Measured) -> list[str]:
     runs = [one for runs in measured.values() for one in runs]
     kinds = [kind for kind in runs[0].after if all(kind in one.after for one in runs)]
     return [kind for kind in kinds if kind != TOTAL] + [TOTAL]
+
+
+def _compared(measured: Measured, comparison: Comparison, family: str, outcome: str) -> Difference:
+    found = estimated(_difference(measured, comparison, outcome))
+    if "tokens" not in outcome:
+        found["interval"] = within(found["interval"], CHANGE)
+    return Difference(comparison=comparison, family=family, outcome=outcome, **found)
 
 
 def _difference(measured: Measured, comparison: Comparison, outcome: str) -> list[float]:
@@ -84,23 +94,38 @@ def _subtask(arm: str, kind: str, runs: Sequence[MeasuredRun]) -> ArmSubtask:
     chance, prior, blank, read = (
         over_seeds([getattr(cell, name) for cell in cells]).estimate for name in ("chance", "prior", "blank", "read")
     )
-    ends = (over_seeds(before), over_seeds(after), over_seeds(np.subtract(after, before)))
+    ends = (over_seeds(before, SHARE), over_seeds(after, SHARE), over_seeds(np.subtract(after, before), CHANGE))
     return ArmSubtask(arm, kind, *ends, chance, prior, blank, read, tuple(after))
 
 
 def _behaviour(arm: str, what: str, runs: Sequence[MeasuredRun]) -> ArmBehaviour:
-    first, last = (over_seeds([value(one, what, last=end) for one in runs]) for end in (False, True))
+    possible = LENGTH if "tokens" in what else SHARE
+    first, last = (over_seeds([value(one, what, last=end) for one in runs], possible) for end in (False, True))
     return ArmBehaviour(arm, what, first, last)
 
 
+def _thinking_of_arms(measured: Measured) -> tuple[ArmThinking, ...]:
+    """Every arm's, with Holm's correction over the arms."""
+    arms = [_thinking(arm, runs) for arm, runs in measured.items()]
+    ps = holm([one.deleted_p for one in arms])
+    return tuple(replace(one, deleted_p=p) for one, p in zip(arms, ps, strict=True))
+
+
 def _thinking(arm: str, runs: Sequence[MeasuredRun]) -> ArmThinking:
-    names = ("without_thinking", "own", "deleted", "swapped", "own_minus_deleted", "own_minus_swapped")
-    return ArmThinking(arm, *(over_seeds([getattr(one.thinking, name).estimate for one in runs]) for name in names))
+    """Of one arm; its p is not yet corrected."""
+
+    def by_seed(name: str) -> list[float]:
+        return [getattr(one.thinking, name).estimate for one in runs]
+
+    shares = {name: over_seeds(by_seed(name), SHARE) for name in ("without_thinking", "own", "deleted", "swapped")}
+    less = {name: over_seeds(by_seed(name), CHANGE) for name in ("own_minus_deleted", "own_minus_swapped")}
+    lost = [value for value in by_seed("own_minus_deleted") if math.isfinite(value)]
+    return ArmThinking(arm, len(lost), **shares, **less, deleted_p=t_test(lost))
 
 
 def _repetition(arm: str, runs: Sequence[MeasuredRun]) -> ArmRepetition:
     alarms = [one.training.alarm for one in runs]
-    first, last = (over_seeds([getattr(alarm, end).estimate for alarm in alarms]) for end in ("first", "last"))
+    first, last = (over_seeds([getattr(alarm, end).estimate for alarm in alarms], SHARE) for end in ("first", "last"))
     sounded, looked = (
         sum(map(bool, each)) for each in zip(*((one.sounded, one.bar.known) for one in alarms), strict=True)
     )
@@ -125,3 +150,17 @@ def _notes(gathered: Gathered) -> list[str]:
     if seeds < 6:
         same.append(f"a sign-flip test over {seeds} seeds cannot fall below p = {2.0 ** (1 - seeds):.3g}")
     return same
+
+
+def _left_out(differences: Sequence[Difference], thinking: Sequence[ArmThinking], seeds: int) -> list[str]:
+    """What is about some of the seeds, since it is undefined in the others."""
+    said = [
+        f"{one.comparison.says}, {one.outcome}: defined in {len(one.by_seed)} of {seeds} seeds"
+        for one in differences
+        if len(one.by_seed) < seeds
+    ]
+    return said + [
+        f"thinking of {one.arm}: in {one.seeds} of {seeds} seeds an answer has any before it, and only they are told of"
+        for one in thinking
+        if 0 < one.seeds < seeds
+    ]

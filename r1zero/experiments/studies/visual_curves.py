@@ -66,9 +66,7 @@ class OverTraining:
 
     def window(self, name: str, *, last: bool) -> float:
         """The mean of a curve over the first or the last steps; NaN where it is undefined there."""
-        values = np.asarray(self.curves[name])[windows(len(self.steps))[last]]
-        defined = values[np.isfinite(values)]
-        return float(defined.mean()) if defined.size else math.nan
+        return _mean(np.asarray(self.curves[name])[windows(len(self.steps))[last]])
 
 
 def over_training(run: RecordedRun) -> OverTraining:

@@ -57,12 +57,14 @@ class ArmThinking:
     """What becomes of an arm's right answers when the thinking before them is deleted or another question's."""
 
     arm: str
+    seeds: int  # with such responses; the others are left out of all that follows but the first
     without_thinking: Interval  # share of held-out responses with nothing before the answer
     own: Interval  # accuracy, of the others
     deleted: Interval
     swapped: Interval
     own_minus_deleted: Interval
     own_minus_swapped: Interval
+    deleted_p: float  # that own - deleted is 0: t-test over seeds, after Holm's correction over the arms
 
 
 @dataclass(frozen=True)

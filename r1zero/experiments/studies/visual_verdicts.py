@@ -15,7 +15,7 @@ from r1zero.experiments.studies.visual_result import (
     ArmThinking,
     Difference,
 )
-from r1zero.statistics.intervals import Interval, show_p
+from r1zero.statistics.intervals import Interval, short, show_p
 
 RARE = 0.9  # where more of the answers come at once, the others are too few to say what their thinking does
 CALLED = {
@@ -33,11 +33,7 @@ def verdicts(
     """A sentence for each comparison, then whether thinking matters, then whether responses repeat themselves."""
     said = [_sentence(one, differences) for one in differences if one.family == ACCURACY]
     said += [_thinking_sentence(one) for one in thinking if one.without_thinking.estimate < RARE]
-    alarmed = [one for one in repetition if one.sounded]
-    said += [_repetition_sentence(one) for one in alarmed]
-    if repetition and not alarmed:
-        said.append("No arm's responses repeat themselves more than its first ones did.")
-    return tuple(said)
+    return (*said, *_repetition_sentences(repetition))
 
 
 def _sentence(total: Difference, differences: Sequence[Difference]) -> str:
@@ -63,17 +59,15 @@ def accuracy_clause(one: Difference) -> str:
         return f"accuracy {size} ({show_p(one.holm_p)} after Holm's correction)"
     if one.hinted:
         return f"accuracy may differ: {size} ({show_p(one.p_value)} by itself, {show_p(one.holm_p)} corrected)"
-    power = f"; it could have seen {one.detectable:.2f}".replace("0.", ".") if math.isfinite(one.detectable) else ""
+    power = f"; it could have seen {short(one.detectable)}" if math.isfinite(one.detectable) else ""
     return f"no difference in accuracy found: {size}{power}"
 
 
 def _thinking_sentence(one: ArmThinking) -> str:
     lost = _negative(one.own_minus_deleted)
     who = f"the thinking of {one.arm}'s final model"
-    if lost.high < 0:
-        start = f"{who[0].upper()}{who[1:]} matters"
-    elif lost.low > 0:
-        start = f"{who[0].upper()}{who[1:]} harms"
+    if one.deleted_p < 0.05:
+        start = f"{who[0].upper()}{who[1:]} {'matters' if lost.estimate < 0 else 'harms'}"
     else:
         start = f"Whether {who} matters cannot be told"
     other = f"with another question's {fraction(_negative(one.own_minus_swapped))}"
@@ -83,6 +77,21 @@ def _thinking_sentence(one: ArmThinking) -> str:
         else ""
     )
     return f"{start}: without it accuracy changes by {fraction(lost)}, {other}{share}."
+
+
+def _repetition_sentences(repetition: Sequence[ArmRepetition]) -> list[str]:
+    """The arms whose alarm sounded; whether it sounded in no other; those where nothing could sound."""
+    alarmed = [one for one in repetition if one.sounded]
+    unknown = [one.arm for one in repetition if not one.seeds]
+    said = [_repetition_sentence(one) for one in alarmed]
+    if len(repetition) > len(alarmed) + len(unknown):
+        said.append(f"The alarm for repetition sounds in no {'other ' if alarmed else ''}arm.")
+    if unknown:
+        said.append(
+            f"Whether responses of {', '.join(unknown)} repeat themselves cannot be told: the first ones are too few "
+            "to set a bar."
+        )
+    return said
 
 
 def _repetition_sentence(one: ArmRepetition) -> str:
