@@ -11,7 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("engine", "learner", "objective", "plan", "scale", "trl")  # benchmarks/organism.py measures a model, not speed
+BENCHMARKS = (
+    "engine",
+    "learner",
+    "objective",
+    "plan",
+    "scale",
+    "trl",
+)  # benchmarks/organism.py measures a model, not speed
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -50,7 +50,6 @@ def demanded(config: TrainConfig, machine: Machine, arguments: Arguments) -> Dem
     from r1zero.planning import demand_of
 
     objective = build_objective(config.objective)
-    lora = getattr(config, "lora", None)
     return demand_of(
         config,
         machine,
@@ -58,7 +57,7 @@ def demanded(config: TrainConfig, machine: Machine, arguments: Arguments) -> Dem
         scores=objective.needs_scoring,
         prompt_tokens=arguments.count("prompt-tokens", 200),
         response_tokens=arguments.count("response-tokens", config.sampling.max_tokens),
-        lora_rank=arguments.count("lora-rank", 0) if arguments.has("lora-rank") else lora.rank if lora else 0,
+        lora_rank=arguments.count("lora-rank", config.lora.rank),
     )
 
 

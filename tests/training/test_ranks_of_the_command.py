@@ -206,6 +206,10 @@ def test_adapters_learn_over_two_ranks_as_on_one_which_goes_on_from_their_checkp
             ["--ranks", "2", "--lora.rank", "4", "--objective.reference_every", "1"],
             "objective.reference_every=1 with lora.rank=4 needs whole weights on every rank",
         ),
+        (
+            ["--ranks", "2", "--engine.name", "vllm", "--engine.tensor_parallel", "2"],
+            "engine.tensor_parallel=2 with 2 ranks: each rank has an engine of its own",
+        ),
     ],
 )
 def test_what_ranks_cannot_share_is_refused_before_they_start(tmp_path, capsys, recipe, words, message):

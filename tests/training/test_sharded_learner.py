@@ -76,7 +76,7 @@ def several_updates(name, groups, **settings):
         moments[names[parameter]] = (moment.full_tensor() if is_sharded(learner.through) else moment).clone()
     metrics += [one_update(learner, name, groups) for _ in range(UPDATES - 1)]
     learner.refresh_reference()  # the same weights again
-    weights = weights_of(learner.reference[0] if learner.reference else learner.policy.model)
+    weights = weights_of(learner.reference.model if learner.reference else learner.policy.model)
     return {"moments": moments, "metrics": metrics, "weights": weights}
 
 
