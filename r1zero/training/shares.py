@@ -37,8 +37,8 @@ def check_shares(config: TrainConfig, ranks: int, *, sees: bool = False) -> None
     engines_here = config.cluster.name == "none" and config.engine.name != "vllm_server"
     if ranks > 1 and engines_here and config.engine.tensor_parallel > 1:
         raise ValueError(
-            f"engine.tensor_parallel={config.engine.tensor_parallel} with {ranks} ranks: each rank has an engine of its "
-            "own, which would take the next rank's GPU; set it to 1, or sample on other GPUs (--cluster ray, engine.url)"
+            f"engine.tensor_parallel={config.engine.tensor_parallel} with {ranks} ranks: each rank has an engine of "
+            "its own, which would take the next rank's GPU; use 1, or sample on other GPUs (--cluster ray, engine.url)"
         )
     divided = ranks > 1 and config.sharding.weights == "full"
     if divided and config.objective.shadow:
