@@ -85,4 +85,4 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VLLM) $(RAY) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
