@@ -4,7 +4,7 @@
     python -m benchmarks.plan --device cuda [--models NAME ...]     weights at random, torch.cuda's own count
 
 A row is the peak of a forward and backward pass of one micro-batch with gradients and moments present.  Without data
-every storage that is alive is counted (r1zero.planning.live); a kernel's own work space and rounding are not.
+every storage that is alive is counted (benchmarks.live); a kernel's own work space and rounding are not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen3Config
 
+from benchmarks.live import LiveBytes
 from benchmarks.machine import describe, print_rows, write_json
 from r1zero.config import TrainConfig, build, nested
 from r1zero.models import attention
@@ -25,7 +26,6 @@ from r1zero.models.attention import hidden_states
 from r1zero.models.logprobs import Head, token_logprobs
 from r1zero.models.packing import Packed, Tree, pack
 from r1zero.planning import Machine, Plan, Shape, demand_of, make_plan, read_shape
-from r1zero.planning.live import LiveBytes
 
 MODELS = ("Qwen/Qwen2.5-1.5B", "meta-llama/Llama-3.2-3B", "Qwen/Qwen3-1.7B-Base", "Qwen/Qwen2.5-7B")
 SETTINGS = (("bfloat16", False), ("bfloat16", True), ("float32", True))  # arithmetic, layers computed again

@@ -101,11 +101,6 @@ class JudgeConfig:
             value = getattr(self, name)
             require(value is None or 0 <= value < float("inf"), f"judge.{name}", value, "0 or more")
 
-    @property
-    def on(self) -> bool:
-        """Whether anything is judged."""
-        return self.url is not None
-
 
 @dataclass(frozen=True)
 class CausalConfig:

@@ -8,6 +8,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM, Qwen2Config
 
+from benchmarks.live import LiveBytes, held
 from r1zero.config import ArchitectureConfig, TrainConfig, build, nested
 from r1zero.engines import fast
 from r1zero.models import attention
@@ -17,7 +18,6 @@ from r1zero.models.packing import Tree, pack
 from r1zero.models.tiny import fresh_policy, train_tokenizer
 from r1zero.objectives import OBJECTIVES
 from r1zero.planning import Machine, demand_of, make_plan, read_shape
-from r1zero.planning.live import LiveBytes, held
 from r1zero.planning.shapes import shape_of
 from r1zero.records import Problem, Prompt
 from r1zero.training.batching import Group
