@@ -13,107 +13,41 @@ import itertools
 import logging
 import tempfile
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from r1zero.config import EngineConfig, SamplingConfig
-from r1zero.engines.requests import Request, make_requests, make_response
-from r1zero.engines.stopping import StopStrings, stop_strings
+from r1zero.engines.requests import Request, make_response
+from r1zero.engines.stopping import StopStrings
+from r1zero.engines.vllm_copy import MISSING, EngineError, VLLMCopy
 from r1zero.engines.vllm_settings import (
     check_settings,
     engine_arguments,
-    engine_dtype,
     environment,
     request_settings,
-    within_context,
     write_model,
-    written_banned,
 )
-from r1zero.engines.weight_file import WeightFile
-from r1zero.engines.weights import named_weights
 from r1zero.models.load import Policy
-from r1zero.records import Prompt, Response
+from r1zero.records import Response
 
 log = logging.getLogger("r1zero")
 
-MISSING = (
-    "engine.name={name}: vLLM is not installed: pip install 'r1zero[vllm]' on a machine with a GPU (without one, `make "
-    "test-vllm` installs a build that runs on a processor), or use engine.name fast"
-)
 
-
-class EngineError(RuntimeError):
-    """An engine's processes died more often than they may."""
-
-
-class VLLMEngine:
-    """Samples with a copy of the policy's weights, which `load_weights` replaces."""
+class VLLMEngine(VLLMCopy):
+    """vLLM's processes on this machine."""
 
     def __init__(self, config: EngineConfig, policy: Policy) -> None:
         if importlib.util.find_spec("vllm") is None:
             raise ValueError(MISSING.format(name=config.name))
         check_settings(config, policy)
-        self.config, self.policy = config, within_context(config, policy)
-        self.version = 0
-        self.restarts = 0  # since `metrics` was last asked
-        self.update_seconds = 0.0
-        self.asleep = False
-        self._deaths = 0
+        super().__init__(config, policy)
         self._ids = itertools.count()
-        self._weights = WeightFile()
-        self._weights.write(named_weights(policy), engine_dtype(config, policy))
         self._llm: Any = None
         self._finalizer: Callable[[], object] = lambda: None  # ends what runs
         self._start()
-
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        samples: int,
-        sampling: SamplingConfig,
-        address: tuple[int | str, ...],
-        stop: Sequence[str] = (),
-        keep_stop: bool = True,
-        banned: Sequence[Sequence[int]] = (),
-        on_tokens: Callable[[int], None] | None = None,
-    ) -> list[list[Response]]:
-        """`samples` responses to each prompt; see `Engine.generate`."""
-        requests = make_requests(self.policy, prompts, samples, sampling, address)
-        refuse_pictures(prompts, self.config)
-        stops = stop_strings(stop, self.policy, (), keep=keep_stop)
-        bans = written_banned(banned, self.policy)
-        finished: dict[int, Response] = {}
-        self.wake()
-        while len(finished) < len(requests):
-            waiting = {i: request for i, request in enumerate(requests) if i not in finished}
-            try:
-                self._sample(waiting, sampling, stops, bans, finished, on_tokens)
-            except _dead_error() as error:
-                self._again(error)
-        if self.config.sleep:
-            self.sleep()
-        self._deaths = 0
-        responses = [finished[i] for i in range(len(requests))]
-        return [responses[at : at + samples] for at in range(0, len(responses), samples)]
-
-    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
-        """Sample with these from now on: at once, or on waking."""
-        started = time.perf_counter()
-        self._weights.write(named_tensors, engine_dtype(self.config, self.policy))
-        self.version = version
-        if not self.asleep:
-            try:
-                self._receive()
-            except _dead_error() as error:
-                self._again(error)
-        self.update_seconds += time.perf_counter() - started
 
     def sleep(self) -> None:
         """Give the GPU's memory back: weights and key-value cache.  Without a GPU nothing but a flag changes."""
@@ -139,12 +73,6 @@ class VLLMEngine:
         self._llm = None
         self._weights.close()
 
-    def metrics(self) -> dict[str, float]:
-        """engine/...: what happened since this was last asked."""
-        measured = {"engine/restarts": float(self.restarts), "engine/update_s": self.update_seconds}
-        self.restarts, self.update_seconds = 0, 0.0
-        return measured
-
     def _start(self) -> None:
         """Build vLLM and give it the newest weights."""
         with tempfile.TemporaryDirectory() as directory, environment(self.config, self.policy):
@@ -160,15 +88,16 @@ class VLLMEngine:
         threading.Thread(target=_tell_of_death, args=(core,), daemon=True).start()
         self._receive()
 
-    def _again(self, error: BaseException) -> None:
-        """Start anew after the processes died.  Raises EngineError when that has happened too often."""
-        self._deaths += 1
-        self.restarts += 1
-        if self._deaths > self.config.max_restarts:
-            raise EngineError(
-                f"vLLM's processes died {self._deaths} times in a row; look above for what they said, and lower "
-                "engine.gpu_memory or engine.max_concurrent when memory ran out"
-            ) from error
+    def _death(self) -> type[Exception]:
+        return _dead_error()
+
+    def _given_up(self, error: BaseException) -> str:
+        return (
+            f"vLLM's processes died {self._deaths} times in a row; look above for what they said, and lower "
+            "engine.gpu_memory or engine.max_concurrent when memory ran out"
+        )
+
+    def _restart(self, error: BaseException) -> None:
         log.warning("vLLM's processes died; starting them again with the weights of update %d", self.version)
         self._finalizer()
         self._start()
@@ -225,12 +154,6 @@ class VLLMEngine:
         return make_response(
             self.policy, answer.token_ids, answer.logprobs.logprobs, stops if stopped else None, self.version
         )
-
-
-def refuse_pictures(prompts: Sequence[Prompt], config: EngineConfig) -> None:
-    """Raises ValueError for prompts with pictures."""
-    if any(prompt.images for prompt in prompts):
-        raise ValueError(f"engine.name={config.name} does not show pictures: use engine.name fast or huggingface")
 
 
 def _tell_of_death(core: Any) -> None:

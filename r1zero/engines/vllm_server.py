@@ -13,50 +13,37 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from torch import Tensor
-
 from r1zero.config import EngineConfig, SamplingConfig
-from r1zero.engines.requests import Request, make_requests, make_response
-from r1zero.engines.stopping import StopStrings, stop_strings
-from r1zero.engines.vllm import MISSING, EngineError, refuse_pictures
+from r1zero.engines.requests import Request, make_response
+from r1zero.engines.stopping import StopStrings
 from r1zero.engines.vllm_client import Client, NotAnsweredError
+from r1zero.engines.vllm_copy import MISSING, EngineError, VLLMCopy
 from r1zero.engines.vllm_process import ServerProcess
 from r1zero.engines.vllm_serve import HEADER, NAME, PATH
 from r1zero.engines.vllm_settings import (
     check_settings,
-    engine_dtype,
     request_settings,
-    within_context,
-    written_banned,
 )
-from r1zero.engines.weight_file import WeightFile
-from r1zero.engines.weights import named_weights
 from r1zero.models.load import Policy
-from r1zero.records import Prompt, Response
+from r1zero.records import Response
 
 log = logging.getLogger("r1zero")
 PATIENCE = 0.5  # seconds between two looks at a server that does not answer yet
 
 
-class VLLMServerEngine:
-    """Samples with a server's copy of the policy's weights, which `load_weights` replaces."""
+class VLLMServerEngine(VLLMCopy):
+    """A server of vLLM, started here or elsewhere."""
 
     def __init__(self, config: EngineConfig, policy: Policy) -> None:
         if config.url is None and importlib.util.find_spec("vllm") is None:
             raise ValueError(MISSING.format(name=config.name))
         check_settings(config, policy, own_gpus=config.url is None)
-        self.config, self.policy = config, within_context(config, policy)
-        self.version = 0
+        super().__init__(config, policy)
         self._name = secrets.token_hex(8)
-        self.restarts = 0  # since `metrics` was last asked
-        self.update_seconds = 0.0
-        self._deaths = 0
-        self._weights = WeightFile()
-        self._weights.write(named_weights(policy), engine_dtype(config, policy))
         self._server = ServerProcess(config, self.policy) if config.url is None else None
         self._client = self._reach()
 
@@ -69,45 +56,6 @@ class VLLMServerEngine:
     def url(self) -> str:
         return self._server.url if self._server else str(self.config.url)
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        samples: int,
-        sampling: SamplingConfig,
-        address: tuple[int | str, ...],
-        stop: Sequence[str] = (),
-        keep_stop: bool = True,
-        banned: Sequence[Sequence[int]] = (),
-        on_tokens: Callable[[int], None] | None = None,
-    ) -> list[list[Response]]:
-        """`samples` responses to each prompt; see `Engine.generate`."""
-        requests = make_requests(self.policy, prompts, samples, sampling, address)
-        refuse_pictures(prompts, self.config)
-        stops = stop_strings(stop, self.policy, (), keep=keep_stop)
-        bans = written_banned(banned, self.policy)
-        finished: dict[int, Response] = {}
-        while len(finished) < len(requests):
-            waiting = {i: request for i, request in enumerate(requests) if i not in finished}
-            try:
-                self._sample(waiting, sampling, stops, bans, finished, on_tokens)
-            except NotAnsweredError as error:
-                self._again(error)
-        self._deaths = 0
-        responses = [finished[i] for i in range(len(requests))]
-        return [responses[at : at + samples] for at in range(0, len(responses), samples)]
-
-    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]], version: int) -> None:
-        """Sample with these from now on."""
-        started = time.perf_counter()
-        self._weights.write(named_tensors, engine_dtype(self.config, self.policy))
-        self.version = version
-        try:
-            self._send(self._client)
-        except NotAnsweredError as error:
-            self._again(error)
-        self.update_seconds += time.perf_counter() - started
-
     def sleep(self) -> None:
         """Nothing: a server has GPUs of its own."""
 
@@ -119,12 +67,6 @@ class VLLMServerEngine:
         if self._server is not None:
             self._server.end()
         self._weights.close()
-
-    def metrics(self) -> dict[str, float]:
-        """engine/...: what happened since this was last asked."""
-        measured = {"engine/restarts": float(self.restarts), "engine/update_s": self.update_seconds}
-        self.restarts, self.update_seconds = 0, 0.0
-        return measured
 
     def _reach(self) -> Client:
         """Wait for the server, see that it fits, and give it the newest weights."""
@@ -178,14 +120,18 @@ class VLLMServerEngine:
                     "with the learner's model and the same release of r1zero"
                 )
 
-    def _again(self, error: BaseException) -> None:
-        """Reach the server anew.  Raises EngineError when that was needed too often."""
-        self._deaths += 1
-        self.restarts += 1
-        if self._deaths > self.config.max_restarts:
-            raise EngineError(f"the server at {self.url} failed {self._deaths} times in a row: {error}") from error
+    def _death(self) -> type[Exception]:
+        return NotAnsweredError
+
+    def _given_up(self, error: BaseException) -> str:
+        return f"the server at {self.url} failed {self._deaths} times in a row: {error}"
+
+    def _restart(self, error: BaseException) -> None:
         log.warning("the server at %s failed (%s); weights of update %d are sent again", self.url, error, self.version)
         self._client = self._reach()
+
+    def _receive(self) -> None:
+        self._send(self._client)
 
     def _send(self, client: Client) -> None:
         """Send the weights, whatever the server has: another run may have sent its own under the same number."""

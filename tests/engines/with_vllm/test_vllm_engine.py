@@ -15,7 +15,8 @@ from torch import Tensor
 from r1zero.config import SamplingConfig
 from r1zero.engines.fast import FastEngine
 from r1zero.engines.sampling import distribution
-from r1zero.engines.vllm import EngineError, VLLMEngine
+from r1zero.engines.vllm import VLLMEngine
+from r1zero.engines.vllm_copy import EngineError
 from r1zero.engines.weights import named_weights, publish
 from r1zero.models.load import Policy
 from r1zero.records import Prompt, Response

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from r1zero.config import EngineConfig, SamplingConfig
-from r1zero.engines.vllm import EngineError, VLLMEngine
+from r1zero.engines.vllm import VLLMEngine
 from r1zero.engines.vllm_client import Client, NotAnsweredError
+from r1zero.engines.vllm_copy import EngineError
 from r1zero.engines.vllm_serve import HEADER, NAME, PATH
 from r1zero.engines.vllm_server import VLLMServerEngine
 from r1zero.engines.weights import named_weights, publish
